@@ -1,0 +1,129 @@
+//! The envelope around a row: `before, after, source, transaction, op, ts_ms, ts_us, ts_ns`.
+
+use std::sync::LazyLock;
+
+use crate::schema::{Field, Kind, Schema};
+use crate::source;
+use crate::value::{FieldName, ValueWriter};
+
+/// What happened to the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `r`: read by a snapshot.
+    Read,
+    /// `c`
+    Create,
+    /// `u`
+    Update,
+    /// `d`
+    Delete,
+    /// `t`
+    Truncate,
+}
+
+impl Operation {
+    /// The letter in `op`.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Operation::Read => "r",
+            Operation::Create => "c",
+            Operation::Update => "u",
+            Operation::Delete => "d",
+            Operation::Truncate => "t",
+        }
+    }
+}
+
+/// Names of the envelope's fields.
+#[derive(Debug)]
+pub struct Names {
+    /// `before`
+    pub before: FieldName,
+    /// `after`
+    pub after: FieldName,
+    /// `source`
+    pub source: FieldName,
+    /// `transaction`
+    pub transaction: FieldName,
+    /// `op`
+    pub op: FieldName,
+    /// `ts_ms`
+    pub ts_ms: FieldName,
+    /// `ts_us`
+    pub ts_us: FieldName,
+    /// `ts_ns`
+    pub ts_ns: FieldName,
+}
+
+/// The names, made once.
+pub static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
+    before: FieldName::new("before"),
+    after: FieldName::new("after"),
+    source: FieldName::new("source"),
+    transaction: FieldName::new("transaction"),
+    op: FieldName::new("op"),
+    ts_ms: FieldName::new("ts_ms"),
+    ts_us: FieldName::new("ts_us"),
+    ts_ns: FieldName::new("ts_ns"),
+});
+
+/// Writes everything behind `source`: no transaction block, the operation, and our clock (ns since 1970).
+pub fn write_tail<W: ValueWriter>(writer: &mut W, operation: Operation, now_ns: i64) {
+    let names = &*NAMES;
+    writer.field(&names.transaction);
+    writer.null();
+    writer.field(&names.op);
+    writer.string(operation.letter());
+    writer.field(&names.ts_ms);
+    writer.int(now_ns.div_euclid(1_000_000));
+    writer.field(&names.ts_us);
+    writer.int(now_ns.div_euclid(1_000));
+    writer.field(&names.ts_ns);
+    writer.int(now_ns);
+}
+
+/// Schema of the envelope of one table; `base` is `<topic.prefix>.<schema>.<table>`.
+pub fn schema(base: &str, columns: &[Field]) -> Schema {
+    let row =
+        || Schema::structure(columns.to_vec()).named_without_version(format!("{base}.Value")).optional(true);
+    let long = || Schema::new(Kind::Int64).optional(true);
+    Schema::structure(vec![
+        row().field("before"),
+        row().field("after"),
+        source::schema().field("source"),
+        transaction_block().field("transaction"),
+        Schema::new(Kind::String).field("op"),
+        long().field("ts_ms"),
+        long().field("ts_us"),
+        long().field("ts_ns"),
+    ])
+    .named(format!("{base}.Envelope"))
+    .version(2)
+}
+
+/// Schema of the key of one table.
+pub fn key_schema(base: &str, columns: Vec<Field>) -> Schema {
+    Schema::structure(columns).named_without_version(format!("{base}.Key"))
+}
+
+fn transaction_block() -> Schema {
+    Schema::structure(vec![
+        Schema::new(Kind::String).field("id"),
+        Schema::new(Kind::Int64).field("total_order"),
+        Schema::new(Kind::Int64).field("data_collection_order"),
+    ])
+    .named("event.block")
+    .optional(true)
+}
+
+/// Schema of a heartbeat's key, `{serverName}`.
+pub fn heartbeat_key_schema() -> Schema {
+    Schema::structure(vec![Schema::new(Kind::String).field("serverName")])
+        .named("io.debezium.connector.common.ServerNameKey")
+}
+
+/// Schema of a heartbeat's value, `{ts_ms}`.
+pub fn heartbeat_schema() -> Schema {
+    Schema::structure(vec![Schema::new(Kind::Int64).field("ts_ms")])
+        .named("io.debezium.connector.common.Heartbeat")
+}

@@ -1,0 +1,333 @@
+//! Kafka Connect's JsonConverter form.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::java;
+use crate::schema::Schema;
+use crate::value::{FieldName, Mark, ValueWriter};
+
+/// Appends records in JsonConverter's form to one buffer.
+#[derive(Debug, Default)]
+pub struct JsonWriter {
+    out: Vec<u8>,
+    /// Whether the next value or field needs a comma before it.
+    separate: bool,
+}
+
+impl JsonWriter {
+    /// All that was written since the last [`JsonWriter::clear`].
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Starts over with an empty buffer that keeps its capacity.
+    pub fn clear(&mut self) {
+        self.out.clear();
+        self.separate = false;
+    }
+
+    /// Gives capacity back after an unusually large record.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        self.out.shrink_to(capacity);
+    }
+
+    #[inline]
+    fn value(&mut self) {
+        if self.separate {
+            self.out.push(b',');
+        }
+        self.separate = true;
+    }
+
+    #[inline]
+    fn open(&mut self, bracket: u8) {
+        self.value();
+        self.out.push(bracket);
+        self.separate = false;
+    }
+
+    #[inline]
+    fn close(&mut self, bracket: u8) {
+        self.out.push(bracket);
+        self.separate = true;
+    }
+
+    fn base64(&mut self, value: &[u8]) {
+        self.out.push(b'"');
+        let start = self.out.len();
+        self.out.resize(start + value.len().div_ceil(3) * 4, 0);
+        if let Some(room) = self.out.get_mut(start..) {
+            // The room is exactly the encoded length, so this cannot fail.
+            let written = STANDARD.encode_slice(value, room).unwrap_or_default();
+            self.out.truncate(start + written);
+        }
+        self.out.push(b'"');
+    }
+}
+
+impl ValueWriter for JsonWriter {
+    fn begin_record(&mut self, prefix: &[u8]) {
+        self.out.extend_from_slice(prefix);
+        self.separate = false;
+    }
+
+    fn end_record(&mut self, suffix: &[u8]) {
+        self.out.extend_from_slice(suffix);
+        self.separate = false;
+    }
+
+    #[inline]
+    fn null(&mut self) {
+        self.value();
+        self.out.extend_from_slice(b"null");
+    }
+
+    #[inline]
+    fn boolean(&mut self, value: bool) {
+        self.value();
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    #[inline]
+    fn int(&mut self, value: i64) {
+        self.value();
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn float32(&mut self, value: f32) {
+        self.value();
+        java::write_f32(&mut self.out, value);
+    }
+
+    fn float64(&mut self, value: f64) {
+        self.value();
+        java::write_f64(&mut self.out, value);
+    }
+
+    #[inline]
+    fn string(&mut self, value: &str) {
+        self.value();
+        write_string(&mut self.out, value);
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.value();
+        self.base64(value);
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], _scale: i32) {
+        self.value();
+        self.base64(unscaled);
+    }
+
+    #[inline]
+    fn begin_struct(&mut self) {
+        self.open(b'{');
+    }
+
+    #[inline]
+    fn field(&mut self, name: &FieldName) {
+        if self.separate {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(name.json());
+        self.separate = false;
+    }
+
+    #[inline]
+    fn end_struct(&mut self) {
+        self.close(b'}');
+    }
+
+    fn begin_array(&mut self, _length: usize) {
+        self.open(b'[');
+    }
+
+    fn end_array(&mut self) {
+        self.close(b']');
+    }
+
+    fn begin_map(&mut self, _length: usize) {
+        self.open(b'{');
+    }
+
+    fn map_key(&mut self, key: &str) {
+        self.value();
+        write_string(&mut self.out, key);
+        self.out.push(b':');
+        self.separate = false;
+    }
+
+    fn end_map(&mut self) {
+        self.close(b'}');
+    }
+
+    #[inline]
+    fn fragment(&mut self, fields: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(fields);
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { length: self.out.len(), separate: self.separate }
+    }
+
+    fn rewind(&mut self, mark: Mark) {
+        self.out.truncate(mark.length);
+        self.separate = mark.separate;
+    }
+
+    fn take_since(&mut self, mark: Mark, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(self.out.get(mark.length..).unwrap_or_default());
+        self.rewind(mark);
+    }
+}
+
+/// What surrounds a payload: nothing, or `{"schema":…,"payload":` and `}` with `schemas.enable=true`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Before the payload.
+    pub prefix: Vec<u8>,
+    /// Behind it.
+    pub suffix: Vec<u8>,
+}
+
+impl Frame {
+    /// Payload only (`schemas.enable=false`).
+    pub fn bare() -> Self {
+        Frame::default()
+    }
+
+    /// Schema and payload (`schemas.enable=true`).
+    pub fn with_schema(schema: &Schema) -> Self {
+        let mut prefix = b"{\"schema\":".to_vec();
+        schema.write_json(&mut prefix);
+        prefix.extend_from_slice(b",\"payload\":");
+        Frame { prefix, suffix: b"}".to_vec() }
+    }
+}
+
+/// Appends a JSON string as Jackson writes it: quotes, backslashes and controls escaped, the rest raw UTF-8.
+#[inline]
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    match find_escape(bytes) {
+        None => out.extend_from_slice(bytes),
+        Some(first) => write_escaped(out, bytes, first),
+    }
+    out.push(b'"');
+}
+
+#[inline]
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Offset of the first byte that needs an escape. Blocks of 16 without a branch, so that it vectorizes.
+#[inline]
+fn find_escape(bytes: &[u8]) -> Option<usize> {
+    let mut chunks = bytes.chunks_exact(16);
+    let mut at = 0;
+    for chunk in &mut chunks {
+        if chunk.iter().fold(false, |found, byte| found | needs_escape(*byte)) {
+            break;
+        }
+        at += 16;
+    }
+    bytes.get(at..)?.iter().position(|byte| needs_escape(*byte)).map(|offset| at + offset)
+}
+
+#[cold]
+fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8], first: usize) {
+    let mut next = Some(first);
+    while let Some(at) = next {
+        let (plain, rest) = bytes.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((byte, rest)) = rest.split_first() else { return };
+        write_escape(out, *byte);
+        bytes = rest;
+        next = find_escape(bytes);
+    }
+    out.extend_from_slice(bytes);
+}
+
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0C => b'f',
+        b'\r' => b'r',
+        _ => {
+            let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(text: &str) -> String {
+        let mut out = Vec::new();
+        write_string(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn strings_are_escaped_as_jackson_does() {
+        assert_eq!(escaped("plain ünïcode 🛫 /"), "\"plain ünïcode 🛫 /\"");
+        assert_eq!(
+            escaped("a\"b\\c\n\r\t\u{8}\u{c}\u{1f}\u{0}\u{7f}"),
+            "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u001F\\u0000\u{7f}\""
+        );
+        let long = format!("{}\"{}", "x".repeat(37), "y".repeat(20));
+        assert_eq!(escaped(&long), format!("\"{}\\\"{}\"", "x".repeat(37), "y".repeat(20)));
+    }
+
+    #[test]
+    fn commas_stand_between_values_fields_and_fragments() {
+        let mut w = JsonWriter::default();
+        w.begin_struct();
+        w.fragment(b"\"a\":1,\"b\":2");
+        w.field(&FieldName::new("c"));
+        w.begin_array(2);
+        w.int(1);
+        w.null();
+        w.end_array();
+        w.field(&FieldName::new("d"));
+        w.begin_map(2);
+        w.map_key("x");
+        w.bytes(b"\x00\x7f\x80\xff");
+        w.map_key("y");
+        w.begin_struct();
+        w.end_struct();
+        w.end_map();
+        w.end_struct();
+        assert_eq!(
+            std::str::from_utf8(w.as_bytes()).unwrap(),
+            r#"{"a":1,"b":2,"c":[1,null],"d":{"x":"AH+A/w==","y":{}}}"#
+        );
+    }
+
+    #[test]
+    fn rewind_forgets_a_value_and_its_comma() {
+        let mut w = JsonWriter::default();
+        w.begin_array(2);
+        w.int(1);
+        let mark = w.mark();
+        w.string("half");
+        w.rewind(mark);
+        w.int(2);
+        w.end_array();
+        assert_eq!(w.as_bytes(), b"[1,2]");
+    }
+}

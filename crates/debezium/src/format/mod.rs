@@ -1,0 +1,4 @@
+//! The written forms: one file each.
+
+pub mod java;
+pub mod json;

@@ -1,0 +1,264 @@
+//! The `source` block of an event.
+//!
+//! Field order and types are Debezium's (`io.debezium.connector.postgresql.Source` version 1). Only
+//! `sequence` and `lsn` differ between the events of one transaction and table, so the rest is rendered
+//! once: [`Fragments`] per transaction, [`TableFragment`] per transaction and table.
+
+use std::io::Write;
+use std::sync::LazyLock;
+
+use crate::schema::{Kind, Schema};
+use crate::value::{FieldName, Literal, ValueWriter};
+
+/// What never changes while a connector runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constants {
+    /// Version text of the connector that we stand in for.
+    pub version: String,
+    /// `topic.prefix`.
+    pub name: String,
+    /// `database.dbname`.
+    pub db: String,
+    /// Whether an unset `snapshot` is written as its default (`replace.null.with.default`).
+    pub null_as_default: bool,
+}
+
+/// Where an event of the initial snapshot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Not a snapshot.
+    Streaming,
+    /// Any other row.
+    Middle,
+    /// The very first row.
+    First,
+    /// First row of a table.
+    FirstInTable,
+    /// Last row of a table.
+    LastInTable,
+    /// The very last row.
+    Last,
+}
+
+impl Snapshot {
+    /// The marker's text; `None` while streaming.
+    pub fn text(self) -> Option<&'static str> {
+        match self {
+            Snapshot::Streaming => None,
+            Snapshot::Middle => Some("true"),
+            Snapshot::First => Some("first"),
+            Snapshot::FirstInTable => Some("first_in_data_collection"),
+            Snapshot::LastInTable => Some("last_in_data_collection"),
+            Snapshot::Last => Some("last"),
+        }
+    }
+}
+
+/// What the events of one transaction share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction<'a> {
+    /// Commit time, µs since 1970.
+    pub at_us: i64,
+    /// Snapshot marker.
+    pub snapshot: Snapshot,
+    /// Transaction id.
+    pub xid: Option<u32>,
+    /// Name and commit LSN of the replication origin.
+    pub origin: Option<(&'a str, u64)>,
+    /// End LSN of the last commit before this transaction.
+    pub last_commit_lsn: Option<u64>,
+}
+
+struct Names {
+    version: FieldName,
+    connector: FieldName,
+    name: FieldName,
+    ts_ms: FieldName,
+    snapshot: FieldName,
+    db: FieldName,
+    sequence: FieldName,
+    ts_us: FieldName,
+    ts_ns: FieldName,
+    schema: FieldName,
+    table: FieldName,
+    tx_id: FieldName,
+    lsn: FieldName,
+    xmin: FieldName,
+    origin: FieldName,
+    origin_lsn: FieldName,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
+    version: FieldName::new("version"),
+    connector: FieldName::new("connector"),
+    name: FieldName::new("name"),
+    ts_ms: FieldName::new("ts_ms"),
+    snapshot: FieldName::new("snapshot"),
+    db: FieldName::new("db"),
+    sequence: FieldName::new("sequence"),
+    ts_us: FieldName::new("ts_us"),
+    ts_ns: FieldName::new("ts_ns"),
+    schema: FieldName::new("schema"),
+    table: FieldName::new("table"),
+    tx_id: FieldName::new("txId"),
+    lsn: FieldName::new("lsn"),
+    xmin: FieldName::new("xmin"),
+    origin: FieldName::new("origin"),
+    origin_lsn: FieldName::new("origin_lsn"),
+});
+
+/// The parts of `source` that one transaction shares.
+#[derive(Debug, Default, Clone)]
+pub struct Fragments {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// `["<last commit>",` or `[null,`: the sequence up to the event's own LSN.
+    sequence: Vec<u8>,
+    /// Length of the constant start of `sequence`.
+    sequence_prefix: usize,
+}
+
+/// The part of `source` that one transaction and table share.
+#[derive(Debug, Default, Clone)]
+pub struct TableFragment {
+    bytes: Vec<u8>,
+    serial: u64,
+}
+
+impl Fragments {
+    /// Renders the shared parts for a new transaction. `scratch` is left as it was.
+    pub fn render<W: ValueWriter>(
+        &mut self,
+        constants: &Constants,
+        transaction: &Transaction<'_>,
+        scratch: &mut W,
+    ) {
+        let names = &*NAMES;
+        let mark = scratch.mark();
+        scratch.begin_record(&[]);
+        scratch.field(&names.version);
+        scratch.string(&constants.version);
+        scratch.field(&names.connector);
+        scratch.string("postgresql");
+        scratch.field(&names.name);
+        scratch.string(&constants.name);
+        scratch.field(&names.ts_ms);
+        scratch.int(transaction.at_us.div_euclid(1000));
+        scratch.field(&names.snapshot);
+        match transaction.snapshot.text() {
+            Some(marker) => scratch.string(marker),
+            None if constants.null_as_default => scratch.string("false"),
+            None => scratch.null(),
+        }
+        scratch.field(&names.db);
+        scratch.string(&constants.db);
+        scratch.take_since(mark, &mut self.head);
+        scratch.begin_record(&[]);
+        scratch.field(&names.xmin);
+        scratch.null();
+        scratch.field(&names.origin);
+        match transaction.origin {
+            Some((name, _)) => scratch.string(name),
+            None => scratch.null(),
+        }
+        scratch.field(&names.origin_lsn);
+        match transaction.origin {
+            Some((_, lsn)) => scratch.int(lsn as i64),
+            None => scratch.null(),
+        }
+        scratch.take_since(mark, &mut self.tail);
+        self.sequence.clear();
+        let written = match transaction.last_commit_lsn {
+            Some(lsn) => write!(self.sequence, "[\"{lsn}\","),
+            None => write!(self.sequence, "[null,"),
+        };
+        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
+        self.sequence_prefix = self.sequence.len();
+    }
+
+    /// Writes one event's `source` value.
+    pub fn write<W: ValueWriter>(&mut self, table: &TableFragment, lsn: u64, writer: &mut W) {
+        let names = &*NAMES;
+        self.sequence.truncate(self.sequence_prefix);
+        self.sequence.push(b'"');
+        self.sequence.extend_from_slice(itoa::Buffer::new().format(lsn).as_bytes());
+        self.sequence.extend_from_slice(b"\"]");
+        writer.begin_struct();
+        writer.fragment(&self.head);
+        writer.field(&names.sequence);
+        writer.string(std::str::from_utf8(&self.sequence).unwrap_or_default());
+        writer.fragment(&table.bytes);
+        writer.field(&names.lsn);
+        writer.int(lsn as i64);
+        writer.fragment(&self.tail);
+        writer.end_struct();
+    }
+}
+
+impl TableFragment {
+    /// Renders the table's part, unless it was rendered for this `serial` (a transaction's running number,
+    /// never 0) already.
+    pub fn render<W: ValueWriter>(
+        &mut self,
+        serial: u64,
+        (schema, table): (&str, &str),
+        transaction: (i64, Option<u32>),
+        scratch: &mut W,
+    ) {
+        if self.serial == serial {
+            return;
+        }
+        self.serial = serial;
+        let names = &*NAMES;
+        let (at_us, xid) = transaction;
+        let mark = scratch.mark();
+        scratch.begin_record(&[]);
+        scratch.field(&names.ts_us);
+        scratch.int(at_us);
+        scratch.field(&names.ts_ns);
+        scratch.int(at_us.wrapping_mul(1000));
+        scratch.field(&names.schema);
+        scratch.string(schema);
+        scratch.field(&names.table);
+        scratch.string(table);
+        scratch.field(&names.tx_id);
+        match xid {
+            Some(xid) => scratch.int(xid.into()),
+            None => scratch.null(),
+        }
+        scratch.take_since(mark, &mut self.bytes);
+    }
+}
+
+/// The schema of the block.
+pub fn schema() -> Schema {
+    let text = || Schema::new(Kind::String);
+    let long = || Schema::new(Kind::Int64).optional(true);
+    Schema::structure(vec![
+        text().field("version"),
+        text().field("connector"),
+        text().field("name"),
+        Schema::new(Kind::Int64).field("ts_ms"),
+        text()
+            .named("io.debezium.data.Enum")
+            .parameter(
+                "allowed",
+                "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental",
+            )
+            .optional(true)
+            .default_value(Literal::String("false".to_owned()))
+            .field("snapshot"),
+        text().field("db"),
+        text().optional(true).field("sequence"),
+        long().field("ts_us"),
+        long().field("ts_ns"),
+        text().field("schema"),
+        text().field("table"),
+        long().field("txId"),
+        long().field("lsn"),
+        long().field("xmin"),
+        text().optional(true).field("origin"),
+        long().field("origin_lsn"),
+    ])
+    .named("io.debezium.connector.postgresql.Source")
+}

@@ -1,0 +1,154 @@
+//! The one way to write a value, whatever the form.
+//!
+//! A type says what a value *is* (an integer, text, an unscaled decimal); a [`ValueWriter`] decides how
+//! that looks. Writers append to a buffer of their own that is reused from record to record.
+
+/// Writes the values of one record after the other.
+pub trait ValueWriter {
+    /// Starts a record; `prefix` is what the form puts before the payload (a rendered schema, a schema id).
+    fn begin_record(&mut self, prefix: &[u8]);
+    /// Ends a record with what the form puts behind the payload.
+    fn end_record(&mut self, suffix: &[u8]);
+
+    /// SQL NULL, or an absent optional value.
+    fn null(&mut self);
+    /// A boolean.
+    fn boolean(&mut self, value: bool);
+    /// An integer of any width; the schema knows the width.
+    fn int(&mut self, value: i64);
+    /// A 32-bit float; NaN and the infinities are legal.
+    fn float32(&mut self, value: f32);
+    /// A 64-bit float; NaN and the infinities are legal.
+    fn float64(&mut self, value: f64);
+    /// Text.
+    fn string(&mut self, value: &str);
+    /// Bytes.
+    fn bytes(&mut self, value: &[u8]);
+    /// A decimal: big-endian two's complement of minimal length, and the scale that the schema has too.
+    fn decimal(&mut self, unscaled: &[u8], scale: i32);
+
+    /// Starts a struct.
+    fn begin_struct(&mut self);
+    /// Names the next value of the open struct.
+    fn field(&mut self, name: &FieldName);
+    /// Ends the struct.
+    fn end_struct(&mut self);
+    /// Starts an array of `length` values.
+    fn begin_array(&mut self, length: usize);
+    /// Ends the array.
+    fn end_array(&mut self);
+    /// Starts a map with text keys and `length` entries.
+    fn begin_map(&mut self, length: usize);
+    /// Names the next entry of the open map.
+    fn map_key(&mut self, key: &str);
+    /// Ends the map.
+    fn end_map(&mut self);
+
+    /// Splices complete fields of the open struct that a writer of the same kind wrote before.
+    fn fragment(&mut self, fields: &[u8]);
+
+    /// Length of the buffer, to cut it again with [`ValueWriter::rewind`].
+    fn mark(&self) -> Mark;
+    /// Forgets everything written since `mark`.
+    fn rewind(&mut self, mark: Mark);
+    /// Replaces `into` by everything written since `mark`, and forgets it here.
+    fn take_since(&mut self, mark: Mark, into: &mut Vec<u8>);
+}
+
+/// A place in a writer's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes in the buffer.
+    pub length: usize,
+    pub(crate) separate: bool,
+}
+
+/// A field's name with the text that the JSON form puts before the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName {
+    name: String,
+    json: Vec<u8>,
+}
+
+impl FieldName {
+    /// Prepares a name.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let mut json = Vec::with_capacity(name.len() + 3);
+        crate::format::json::write_string(&mut json, &name);
+        json.push(b':');
+        FieldName { name, json }
+    }
+
+    /// The plain name.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// `"name":`
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+/// A value that is known before any row: a default, a placeholder, a stand-in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// Null.
+    Null,
+    /// Boolean.
+    Boolean(bool),
+    /// Integer of any width.
+    Int(i64),
+    /// 32-bit float.
+    Float32(f32),
+    /// 64-bit float.
+    Float64(f64),
+    /// Text.
+    String(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Unscaled decimal (big-endian two's complement) with its scale.
+    Decimal(Vec<u8>, i32),
+    /// `io.debezium.data.VariableScaleDecimal`.
+    VariableScaleDecimal(Vec<u8>, i32),
+    /// A map of text to text with one entry.
+    SingleEntry(String, String),
+}
+
+impl Literal {
+    /// Writes it.
+    pub fn write<W: ValueWriter>(&self, writer: &mut W) {
+        match self {
+            Literal::Null => writer.null(),
+            Literal::Boolean(value) => writer.boolean(*value),
+            Literal::Int(value) => writer.int(*value),
+            Literal::Float32(value) => writer.float32(*value),
+            Literal::Float64(value) => writer.float64(*value),
+            Literal::String(value) => writer.string(value),
+            Literal::Bytes(value) => writer.bytes(value),
+            Literal::Decimal(unscaled, scale) => writer.decimal(unscaled, *scale),
+            Literal::VariableScaleDecimal(unscaled, scale) => {
+                write_variable_scale_decimal(writer, unscaled, *scale);
+            }
+            Literal::SingleEntry(key, value) => {
+                writer.begin_map(1);
+                writer.map_key(key);
+                writer.string(value);
+                writer.end_map();
+            }
+        }
+    }
+}
+
+/// Writes a `io.debezium.data.VariableScaleDecimal`: `{scale int32, value bytes}`.
+pub fn write_variable_scale_decimal<W: ValueWriter>(writer: &mut W, unscaled: &[u8], scale: i32) {
+    static NAMES: std::sync::LazyLock<(FieldName, FieldName)> =
+        std::sync::LazyLock::new(|| (FieldName::new("scale"), FieldName::new("value")));
+    writer.begin_struct();
+    writer.field(&NAMES.0);
+    writer.int(scale.into());
+    writer.field(&NAMES.1);
+    writer.bytes(unscaled);
+    writer.end_struct();
+}
