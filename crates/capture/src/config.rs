@@ -1,0 +1,253 @@
+//! What a connector's properties mean to capture. Values are checked before they come here.
+
+use regex::Regex;
+
+/// `decimal.handling.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecimalMode {
+    /// Exact: Connect's Decimal, or a struct where there is no scale.
+    #[default]
+    Precise,
+    /// Text.
+    String,
+    /// A double.
+    Double,
+}
+
+/// `time.precision.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeMode {
+    /// As fine as the column.
+    #[default]
+    Adaptive,
+    /// The same, but `time` always in microseconds.
+    AdaptiveTimeMicroseconds,
+    /// Kafka Connect's own types, milliseconds.
+    Connect,
+    /// ISO 8601 text.
+    IsoString,
+    /// Always microseconds.
+    Microseconds,
+    /// Always nanoseconds.
+    Nanoseconds,
+}
+
+/// `binary.handling.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BinaryMode {
+    /// Bytes.
+    #[default]
+    Bytes,
+    /// Base64 text.
+    Base64,
+    /// Base64 text in the URL alphabet.
+    Base64UrlSafe,
+    /// Hexadecimal text.
+    Hex,
+}
+
+/// `interval.handling.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IntervalMode {
+    /// Microseconds, with months of 30.4375 days.
+    #[default]
+    Numeric,
+    /// ISO 8601 text.
+    String,
+}
+
+/// `hstore.handling.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HstoreMode {
+    /// JSON text.
+    #[default]
+    Json,
+    /// A map.
+    Map,
+}
+
+/// `event.converting.failure.handling.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConversionFailure {
+    /// Stop (our default: Debezium's silent null is a declared deviation).
+    #[default]
+    Fail,
+    /// Write null and warn.
+    Warn,
+    /// Write null.
+    Skip,
+}
+
+/// How values are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Modes {
+    /// `decimal.handling.mode`
+    pub decimal: DecimalMode,
+    /// `time.precision.mode`
+    pub time: TimeMode,
+    /// `binary.handling.mode`
+    pub binary: BinaryMode,
+    /// `interval.handling.mode`
+    pub interval: IntervalMode,
+    /// `hstore.handling.mode`
+    pub hstore: HstoreMode,
+    /// `money.fraction.digits`, 0 to 18.
+    pub money_fraction_digits: i32,
+    /// `include.unknown.datatypes`
+    pub include_unknown: bool,
+    /// `unavailable.value.placeholder`
+    pub unavailable_placeholder: Vec<u8>,
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        Modes {
+            decimal: DecimalMode::default(),
+            time: TimeMode::default(),
+            binary: BinaryMode::default(),
+            interval: IntervalMode::default(),
+            hstore: HstoreMode::default(),
+            money_fraction_digits: 2,
+            include_unknown: false,
+            unavailable_placeholder: b"__debezium_unavailable_value".to_vec(),
+        }
+    }
+}
+
+/// An include list or an exclude list of anchored, case-insensitive expressions.
+#[derive(Debug, Clone, Default)]
+pub enum NameFilter {
+    /// No list.
+    #[default]
+    All,
+    /// Only names that match one of them.
+    Include(Vec<Regex>),
+    /// All names that match none of them.
+    Exclude(Vec<Regex>),
+}
+
+impl NameFilter {
+    /// Whether `name` passes.
+    pub fn passes(&self, name: &str) -> bool {
+        match self {
+            NameFilter::All => true,
+            NameFilter::Include(list) => list.iter().any(|pattern| pattern.is_match(name)),
+            NameFilter::Exclude(list) => !list.iter().any(|pattern| pattern.is_match(name)),
+        }
+    }
+}
+
+/// What is captured.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    /// `schema.include.list` / `schema.exclude.list`
+    pub schemas: NameFilter,
+    /// `table.include.list` / `table.exclude.list`, on `schema.table`.
+    pub tables: NameFilter,
+    /// `column.include.list` / `column.exclude.list`, on `schema.table.column`.
+    pub columns: NameFilter,
+    /// `table.ignore.builtin`
+    pub ignore_builtin: bool,
+}
+
+impl Filters {
+    /// Whether the table is captured.
+    pub fn captures(&self, schema: &str, table: &str) -> bool {
+        let builtin = matches!(schema, "" | "pg_catalog" | "information_schema")
+            || schema.starts_with("pg_temp")
+            || schema.starts_with("pg_toast")
+            || table == "spatial_ref_sys";
+        !(self.ignore_builtin && builtin)
+            && self.schemas.passes(schema)
+            && self.tables.passes(&format!("{schema}.{table}"))
+    }
+}
+
+/// `skipped.operations`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SkippedOperations {
+    /// `c`
+    pub create: bool,
+    /// `u`
+    pub update: bool,
+    /// `d`
+    pub delete: bool,
+    /// `t`
+    pub truncate: bool,
+}
+
+impl Default for SkippedOperations {
+    fn default() -> Self {
+        SkippedOperations { create: false, update: false, delete: false, truncate: true }
+    }
+}
+
+/// JsonConverter options of the key or the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonOptions {
+    /// `schemas.enable`
+    pub schemas: bool,
+    /// `replace.null.with.default`
+    pub null_as_default: bool,
+}
+
+impl Default for JsonOptions {
+    fn default() -> Self {
+        JsonOptions { schemas: true, null_as_default: true }
+    }
+}
+
+/// `message.key.columns`: the key of the tables that match, in the order given.
+#[derive(Debug, Clone)]
+pub struct KeyColumns {
+    /// On `schema.table`.
+    pub table: Regex,
+    /// Column names.
+    pub columns: Vec<String>,
+}
+
+/// All settings of a capture.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `topic.prefix`
+    pub topic_prefix: String,
+    /// `topic.delimiter`
+    pub topic_delimiter: String,
+    /// `database.dbname`
+    pub database: String,
+    /// What stands in `source.version`.
+    pub connector_version: String,
+    /// UUID of this start, in the header `__debezium.context.runId`.
+    pub run_id: String,
+    /// What is captured.
+    pub filters: Filters,
+    /// How values are written.
+    pub modes: Modes,
+    /// `message.key.columns`
+    pub message_key_columns: Vec<KeyColumns>,
+    /// `tombstones.on.delete`
+    pub tombstones_on_delete: bool,
+    /// `skipped.operations`
+    pub skipped_operations: SkippedOperations,
+    /// `skip.messages.without.change`
+    pub skip_unchanged: bool,
+    /// `event.converting.failure.handling.mode`
+    pub conversion_failure: ConversionFailure,
+    /// `extended.headers.enabled`
+    pub extended_headers: bool,
+    /// `key.converter.*`
+    pub key: JsonOptions,
+    /// `value.converter.*`
+    pub value: JsonOptions,
+    /// `heartbeat.interval.ms`, if heartbeats are on, and their topic.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// `heartbeat.interval.ms` and the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Interval in nanoseconds.
+    pub interval_ns: i64,
+    /// Topic.
+    pub topic: String,
+}

@@ -1,0 +1,63 @@
+use cdcd_pgoutput::{DecodeError, Lsn};
+
+use crate::types::ConversionError;
+
+/// Why a capture cannot go on. Every one is definite: the same input fails again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server sent bytes that are no message.
+    #[error("decoding the message at {lsn}")]
+    Decode {
+        /// Where in the log.
+        lsn: Lsn,
+        /// What was wrong.
+        source: DecodeError,
+    },
+    /// The server broke a rule of the protocol.
+    #[error("at {lsn}: {what}")]
+    Protocol {
+        /// Where in the log.
+        lsn: Lsn,
+        /// Which rule.
+        what: String,
+    },
+    /// A value that the chosen mode cannot hold.
+    #[error("table {table}, column {column}, at {lsn}")]
+    Conversion {
+        /// `schema.table`
+        table: String,
+        /// Column name.
+        column: String,
+        /// Where in the log.
+        lsn: Lsn,
+        /// Why.
+        source: ConversionError,
+    },
+    /// A table that cannot be captured as it is.
+    #[error("table {table}: {what}")]
+    Table {
+        /// `schema.table`
+        table: String,
+        /// Why.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A stored position that cannot be read.
+    #[error("the stored position is unreadable: {0}")]
+    Position(String),
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Table { hint, .. } => Some(hint),
+            Error::Conversion { .. } => Some(
+                "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \
+                 event.converting.failure.handling.mode=warn to write null instead",
+            ),
+            _ => None,
+        }
+    }
+}

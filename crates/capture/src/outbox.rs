@@ -1,0 +1,141 @@
+//! Records that wait to be sent: bytes in one reused buffer, places beside it.
+
+use cdcd_debezium::format::json::JsonWriter;
+use cdcd_debezium::header;
+use cdcd_debezium::record::{Header, Record};
+
+use crate::ledger::Token;
+
+/// Capacity that the buffer keeps after an unusually large record: 1 MiB holds hundreds of common ones.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// A key, four of the context, the lineage.
+const HEADERS_MAX: usize = 6;
+
+/// Whether a receiver of records takes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The record was taken; go on.
+    Taken,
+    /// The record was not taken; offer it again later.
+    Full,
+}
+
+/// A place in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// The headers of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// None: heartbeats.
+    None,
+    /// The context headers.
+    Context,
+    /// The new key, then the context headers.
+    NewKey(Range),
+    /// The old key, then the context headers.
+    OldKey(Range),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) topic: usize,
+    pub(crate) key: Option<Range>,
+    pub(crate) value: Option<Range>,
+    pub(crate) headers: Headers,
+    pub(crate) token: Token,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) writer: JsonWriter,
+    entries: Vec<Entry>,
+    sent: usize,
+}
+
+/// The headers that every data record carries.
+#[derive(Debug, Default)]
+pub(crate) struct ContextHeaders {
+    /// Values of Debezium's context headers, unless they are switched off.
+    pub(crate) values: Option<[String; 4]>,
+    /// `cdcd.lineage`, in decimal: written above 0, because it marks a discontinuity.
+    pub(crate) lineage: Option<String>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.writer.as_bytes().len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent == self.entries.len()
+    }
+
+    /// Offers each waiting record in order until one is not taken.
+    pub(crate) fn send(
+        &mut self,
+        topics: &[String],
+        context: &ContextHeaders,
+        mut receiver: impl FnMut(Record<'_>, Token) -> Flow,
+    ) -> Flow {
+        let bytes = self.writer.as_bytes();
+        let slice = |range: Range| bytes.get(range.start..range.end).unwrap_or_default();
+        for entry in self.entries.get(self.sent..).unwrap_or_default() {
+            let mut headers = [Header { name: "", value: None }; HEADERS_MAX];
+            let count = fill_headers(&mut headers, entry.headers, context, slice);
+            let record = Record {
+                topic: topics.get(entry.topic).map(String::as_str).unwrap_or_default(),
+                partition: None,
+                key: entry.key.map(slice),
+                value: entry.value.map(slice),
+                headers: headers.get(..count).unwrap_or_default(),
+            };
+            if receiver(record, entry.token) == Flow::Full {
+                return Flow::Full;
+            }
+            self.sent += 1;
+        }
+        self.entries.clear();
+        self.sent = 0;
+        self.writer.clear();
+        self.writer.shrink_to(KEPT_BYTES);
+        Flow::Taken
+    }
+}
+
+fn fill_headers<'a>(
+    headers: &mut [Header<'a>; HEADERS_MAX],
+    kind: Headers,
+    context: &'a ContextHeaders,
+    slice: impl Fn(Range) -> &'a [u8],
+) -> usize {
+    let key_header = match kind {
+        Headers::None => return 0,
+        Headers::Context => None,
+        Headers::NewKey(range) => Some((header::NEW_KEY, range)),
+        Headers::OldKey(range) => Some((header::OLD_KEY, range)),
+    };
+    let key_header = key_header.map(|(name, range)| Header { name, value: Some(slice(range)) });
+    let values = context.values.iter().flatten();
+    let context_headers = header::CONTEXT
+        .iter()
+        .zip(values)
+        .map(|(name, value)| Header { name, value: Some(value.as_bytes()) });
+    let lineage = context.lineage.as_ref();
+    let lineage = lineage.map(|text| Header { name: header::LINEAGE, value: Some(text.as_bytes()) });
+    let mut count = 0;
+    for (slot, header) in headers.iter_mut().zip(key_header.into_iter().chain(context_headers).chain(lineage))
+    {
+        *slot = header;
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,336 @@
+//! How the rows of one table are written, decided once per table and schema version.
+
+use cdcd_debezium::envelope;
+use cdcd_debezium::format::json::{Frame, JsonWriter};
+use cdcd_debezium::schema::{Field, Schema};
+use cdcd_debezium::source::TableFragment;
+use cdcd_debezium::value::{FieldName, Literal, ValueWriter};
+use cdcd_pgoutput::relation::{Relation, ReplicaIdentity};
+use cdcd_pgoutput::tuple::{Tuple, Value};
+
+use crate::catalog::TableFacts;
+use crate::config::{Config, ConversionFailure, JsonOptions};
+use crate::defaults;
+use crate::error::Error;
+use crate::types::{ConversionError, Params, TypeContext, WriteFn, resolve};
+
+/// What Relation said about a table, kept until the catalog has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableShape {
+    /// OID.
+    pub oid: u32,
+    /// Schema name.
+    pub schema: String,
+    /// Table name.
+    pub table: String,
+    /// Replica identity.
+    pub identity: ReplicaIdentity,
+    /// Columns in tuple order.
+    pub columns: Vec<ColumnShape>,
+}
+
+/// One column of a [`TableShape`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnShape {
+    /// Name.
+    pub name: String,
+    /// Part of the replica identity.
+    pub is_identity: bool,
+    /// OID of the type.
+    pub type_oid: u32,
+    /// Type modifier, -1 if none.
+    pub typmod: i32,
+}
+
+impl TableShape {
+    pub(crate) fn from_relation(relation: &Relation<'_>) -> Self {
+        let columns = relation.columns.iter().map(|column| ColumnShape {
+            name: column.name.to_owned(),
+            is_identity: column.is_key,
+            type_oid: column.type_oid,
+            typmod: column.type_modifier,
+        });
+        TableShape {
+            oid: relation.oid,
+            schema: relation.namespace.to_owned(),
+            table: relation.name.to_owned(),
+            identity: relation.replica_identity,
+            columns: columns.collect(),
+        }
+    }
+
+    /// `schema.table`
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+}
+
+/// One column of a row or a key.
+pub(crate) struct Column {
+    pub(crate) name: FieldName,
+    /// Place in the tuple.
+    index: usize,
+    is_identity: bool,
+    write: WriteFn<JsonWriter>,
+    params: Params,
+    /// Written for NULL: the default under `replace.null.with.default`, else null.
+    null: Literal,
+    /// Written where an old key does not carry the column.
+    absent: Literal,
+    unavailable: Literal,
+}
+
+/// The plan of one table.
+pub(crate) struct Plan {
+    pub(crate) schema: String,
+    pub(crate) table: String,
+    /// Index into the capture's topics.
+    pub(crate) topic: usize,
+    pub(crate) identity: ReplicaIdentity,
+    pub(crate) columns: Vec<Column>,
+    /// Empty if the table has no key.
+    pub(crate) key: Vec<Column>,
+    /// Number of columns that a tuple must have.
+    pub(crate) width: usize,
+    pub(crate) value_frame: Frame,
+    pub(crate) key_frame: Frame,
+    pub(crate) source: TableFragment,
+}
+
+/// What of a tuple is real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Image<'a> {
+    /// All columns; unchanged TOASTed values may be taken from the old row.
+    Full { old: Option<Tuple<'a>> },
+    /// Only the columns of the replica identity.
+    KeyOnly,
+}
+
+/// A conversion that failed, with the column's place.
+pub(crate) struct ColumnError {
+    pub(crate) column: String,
+    pub(crate) error: ConversionError,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        config: &Config,
+        shape: &TableShape,
+        facts: &TableFacts,
+        topic: (usize, &str),
+    ) -> Result<Self, Error> {
+        let (topic_index, base) = topic;
+        let full_name = shape.full_name();
+        let key_names = key_columns(config, shape, facts, &full_name);
+        let mut fields = Vec::new();
+        let mut columns = Vec::new();
+        let mut left_out = Vec::new();
+        for (index, column) in shape.columns.iter().enumerate() {
+            if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
+                continue;
+            }
+            match plan_column(config, column, index, facts, config.value) {
+                Some((field, column)) => {
+                    fields.push(field);
+                    columns.push(column);
+                }
+                None => left_out.push(column.name.as_str()),
+            }
+        }
+        if !left_out.is_empty() {
+            tracing::warn!(
+                table = full_name,
+                columns = left_out.join(", "),
+                "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
+            );
+        }
+        let (key_fields, key) = plan_key(config, shape, facts, &key_names)?;
+        let value_schema = envelope::schema(base, &fields);
+        Ok(Plan {
+            schema: shape.schema.clone(),
+            table: shape.table.clone(),
+            topic: topic_index,
+            identity: shape.identity,
+            columns,
+            key,
+            width: shape.columns.len(),
+            value_frame: frame(config.value, &value_schema),
+            key_frame: frame(config.key, &envelope::key_schema(base, key_fields)),
+            source: TableFragment::default(),
+        })
+    }
+
+    /// `schema.table`
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+
+    /// Whether an old key carries the whole key of the event.
+    pub(crate) fn key_is_in_identity(&self) -> bool {
+        self.key.iter().all(|column| column.is_identity)
+    }
+
+    /// Whether the two rows have the same key, byte for byte.
+    pub(crate) fn same_key(&self, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
+        self.key.iter().all(|column| {
+            let new = new.get(column.index);
+            new == Some(Value::UnchangedToast) || old.get(column.index) == new
+        })
+    }
+
+    /// Whether the two rows agree in all captured columns.
+    pub(crate) fn same_row(&self, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
+        self.columns.iter().all(|column| {
+            let new = new.get(column.index);
+            new == Some(Value::UnchangedToast) || old.get(column.index) == new
+        })
+    }
+}
+
+/// Writes the key's payload.
+pub(crate) fn write_key(
+    columns: &[Column],
+    tuple: &Tuple<'_>,
+    writer: &mut JsonWriter,
+) -> Result<(), ColumnError> {
+    writer.begin_struct();
+    for column in columns {
+        writer.field(&column.name);
+        match tuple.get(column.index) {
+            Some(Value::Text(text)) => column.convert(text, writer)?,
+            _ => column.null.write(writer),
+        }
+    }
+    writer.end_struct();
+    Ok(())
+}
+
+/// Writes a row's payload; gives the number of values that became null because they could not be converted.
+pub(crate) fn write_row(
+    columns: &[Column],
+    tuple: &Tuple<'_>,
+    image: Image<'_>,
+    on_failure: ConversionFailure,
+    writer: &mut JsonWriter,
+) -> Result<u64, ColumnError> {
+    let mut failures = 0;
+    writer.begin_struct();
+    for column in columns {
+        writer.field(&column.name);
+        let mut value = tuple.get(column.index);
+        match image {
+            Image::KeyOnly if !column.is_identity => {
+                column.absent.write(writer);
+                continue;
+            }
+            Image::Full { old: Some(old) } if value == Some(Value::UnchangedToast) => {
+                value = old.get(column.index);
+            }
+            _ => {}
+        }
+        match value {
+            Some(Value::Text(text)) => {
+                let mark = writer.mark();
+                if let Err(error) = column.convert(text, writer) {
+                    if on_failure == ConversionFailure::Fail {
+                        return Err(error);
+                    }
+                    writer.rewind(mark);
+                    writer.null();
+                    failures += 1;
+                }
+            }
+            Some(Value::UnchangedToast) => column.unavailable.write(writer),
+            // Binary values are never asked for; a tuple that is too short was refused before.
+            Some(Value::Null | Value::Binary(_)) | None => column.null.write(writer),
+        }
+    }
+    writer.end_struct();
+    Ok(failures)
+}
+
+impl Column {
+    #[inline]
+    fn convert(&self, text: &[u8], writer: &mut JsonWriter) -> Result<(), ColumnError> {
+        (self.write)(text, &self.params, writer).map_err(|error| self.failed(error))
+    }
+
+    #[cold]
+    fn failed(&self, error: ConversionError) -> ColumnError {
+        ColumnError { column: self.name.as_str().to_owned(), error }
+    }
+}
+
+fn frame(options: JsonOptions, schema: &Schema) -> Frame {
+    if options.schemas { Frame::with_schema(schema) } else { Frame::bare() }
+}
+
+/// Names of the key columns in order: `message.key.columns`, else what the catalog says.
+fn key_columns(config: &Config, shape: &TableShape, facts: &TableFacts, full_name: &str) -> Vec<String> {
+    let configured = config.message_key_columns.iter().find(|entry| entry.table.is_match(full_name));
+    let names = configured.map_or(&facts.key, |entry| &entry.columns);
+    names.iter().filter(|name| shape.columns.iter().any(|column| &column.name == *name)).cloned().collect()
+}
+
+fn plan_key(
+    config: &Config,
+    shape: &TableShape,
+    facts: &TableFacts,
+    names: &[String],
+) -> Result<(Vec<Field>, Vec<Column>), Error> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for name in names {
+        let Some((index, column)) = shape.columns.iter().enumerate().find(|(_, c)| &c.name == name) else {
+            continue;
+        };
+        let planned = plan_column(config, column, index, facts, config.key);
+        let (field, column) = planned.ok_or_else(|| Error::Table {
+            table: shape.full_name(),
+            what: format!("key column {name} has a type that cannot be written"),
+            hint: "set include.unknown.datatypes=true, or choose another key with message.key.columns"
+                .to_owned(),
+        })?;
+        fields.push(field);
+        columns.push(column);
+    }
+    Ok((fields, columns))
+}
+
+fn plan_column(
+    config: &Config,
+    shape: &ColumnShape,
+    index: usize,
+    facts: &TableFacts,
+    options: JsonOptions,
+) -> Option<(Field, Column)> {
+    let context = TypeContext { modes: &config.modes, typmod: shape.typmod, types: &facts.types };
+    let mapping = resolve::<JsonWriter>(shape.type_oid, &context)?;
+    let column_facts = facts.columns.iter().find(|facts| facts.name == shape.name);
+    let not_null = column_facts.is_some_and(|facts| facts.not_null);
+    let default = column_facts
+        .and_then(|facts| facts.default.as_deref())
+        .and_then(|expression| defaults::literal(expression, shape.type_oid, &context));
+    let mut schema = mapping.schema.optional(!not_null);
+    schema.default.clone_from(&default);
+    let null = match &default {
+        Some(default) if options.null_as_default => default.clone(),
+        _ => Literal::Null,
+    };
+    let absent = match default {
+        Some(default) => default,
+        None if not_null => mapping.fallback,
+        None => Literal::Null,
+    };
+    let column = Column {
+        name: FieldName::new(&shape.name),
+        index,
+        is_identity: shape.is_identity,
+        write: mapping.write,
+        params: mapping.params,
+        null,
+        absent,
+        unavailable: mapping.unavailable,
+    };
+    Some((schema.field(&shape.name), column))
+}

@@ -1,0 +1,245 @@
+//! One change to its records: event, tombstone, and the three records of a changed key.
+
+use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::source::Fragments;
+use cdcd_debezium::value::ValueWriter;
+use cdcd_pgoutput::Lsn;
+use cdcd_pgoutput::message::Old;
+use cdcd_pgoutput::tuple::Tuple;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::ledger::{Ledger, Token};
+use crate::outbox::{Entry, Headers, Outbox, Range};
+use crate::plan::{ColumnError, Image, Plan, write_key, write_row};
+use crate::stats::Stats;
+
+/// A row image of an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) tuple: Tuple<'a>,
+    pub(crate) image: Image<'a>,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn full(tuple: Tuple<'a>) -> Self {
+        Row { tuple, image: Image::Full { old: None } }
+    }
+}
+
+/// All that writing one change needs.
+pub(crate) struct Writer<'c> {
+    pub(crate) config: &'c Config,
+    pub(crate) plan: &'c mut Plan,
+    pub(crate) source: &'c mut Fragments,
+    pub(crate) outbox: &'c mut Outbox,
+    pub(crate) ledger: &'c mut Ledger,
+    pub(crate) stats: &'c mut Stats,
+    pub(crate) token: Token,
+    pub(crate) lsn: Lsn,
+    pub(crate) now_ns: i64,
+}
+
+impl Writer<'_> {
+    pub(crate) fn insert(&mut self, new: Tuple<'_>, operation: Operation) -> Result<(), Error> {
+        self.check_width(&new)?;
+        let key = self.key(&new)?;
+        self.event(operation, None, Some(Row::full(new)), key, Headers::Context)
+    }
+
+    pub(crate) fn update(&mut self, old: Old<'_>, new: Tuple<'_>) -> Result<(), Error> {
+        self.check_width(&new)?;
+        let (before, old_row) = match old {
+            Old::Absent => (None, None),
+            Old::Key(tuple) => {
+                self.check_width(&tuple)?;
+                (Some(Row { tuple, image: Image::KeyOnly }), None)
+            }
+            Old::Row(tuple) => {
+                self.check_width(&tuple)?;
+                if self.config.skip_unchanged && self.plan.same_row(&tuple, &new) {
+                    self.stats.filtered += 1;
+                    return Ok(());
+                }
+                (Some(Row::full(tuple)), Some(tuple))
+            }
+        };
+        let after = Row { tuple: new, image: Image::Full { old: old_row } };
+        let key_changed = match &before {
+            Some(row) if row.image == Image::KeyOnly && !self.plan.key_is_in_identity() => {
+                // What was sent is another index's key: it says nothing about ours.
+                return Err(self.identity_error());
+            }
+            Some(row) => !self.plan.key.is_empty() && !self.plan.same_key(&row.tuple, &new),
+            None => false,
+        };
+        match before {
+            Some(before) if key_changed => self.change_key(before, after),
+            before => {
+                // An old key without a changed key only says that the key is stored out of line.
+                let before = before.filter(|row| row.image != Image::KeyOnly);
+                let key = self.key(&after.tuple)?;
+                self.event(Operation::Update, before, Some(after), key, Headers::Context)
+            }
+        }
+    }
+
+    pub(crate) fn delete(&mut self, old: Old<'_>) -> Result<(), Error> {
+        let before = match old {
+            Old::Row(tuple) => Row::full(tuple),
+            Old::Key(tuple) if self.plan.key_is_in_identity() => Row { tuple, image: Image::KeyOnly },
+            Old::Key(_) => return Err(self.identity_error()),
+            Old::Absent => return Ok(()),
+        };
+        self.check_width(&before.tuple)?;
+        let key = self.key(&before.tuple)?;
+        self.event(Operation::Delete, Some(before), None, key, Headers::Context)?;
+        self.tombstone(key, Headers::Context);
+        Ok(())
+    }
+
+    pub(crate) fn truncate(&mut self) -> Result<(), Error> {
+        self.event(Operation::Truncate, None, None, None, Headers::Context)
+    }
+
+    /// Delete and tombstone under the old key, create under the new one.
+    fn change_key(&mut self, before: Row<'_>, after: Row<'_>) -> Result<(), Error> {
+        let new_payload = self.key_payload(&after)?;
+        let old_key = self.key(&before.tuple)?;
+        self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
+        self.tombstone(old_key, Headers::NewKey(new_payload));
+        let old_payload = self.key_payload(&before)?;
+        let new_key = self.key(&after.tuple)?;
+        self.event(Operation::Create, None, Some(after), new_key, Headers::OldKey(old_payload))
+    }
+
+    fn tombstone(&mut self, key: Option<Range>, headers: Headers) {
+        if self.config.tombstones_on_delete {
+            self.push(key, None, headers);
+        }
+    }
+
+    /// The key as a record's key, with its schema if that is asked for.
+    fn key(&mut self, tuple: &Tuple<'_>) -> Result<Option<Range>, Error> {
+        if self.plan.key.is_empty() {
+            return Ok(None);
+        }
+        let writer = &mut self.outbox.writer;
+        let start = writer.mark().length;
+        writer.begin_record(&self.plan.key_frame.prefix);
+        let written = write_key(&self.plan.key, tuple, writer);
+        writer.end_record(&self.plan.key_frame.suffix);
+        let range = Range { start, end: writer.mark().length };
+        written.map_err(|error| self.conversion_error(error))?;
+        Ok(Some(range))
+    }
+
+    /// The key without a schema, as it stands in a header.
+    fn key_payload(&mut self, row: &Row<'_>) -> Result<Range, Error> {
+        let writer = &mut self.outbox.writer;
+        let start = writer.mark().length;
+        writer.begin_record(&[]);
+        let written = write_key(&self.plan.key, &row.tuple, writer);
+        writer.end_record(&[]);
+        let range = Range { start, end: writer.mark().length };
+        written.map_err(|error| self.conversion_error(error))?;
+        Ok(range)
+    }
+
+    fn event(
+        &mut self,
+        operation: Operation,
+        before: Option<Row<'_>>,
+        after: Option<Row<'_>>,
+        key: Option<Range>,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        let names = &*envelope::NAMES;
+        let start = self.outbox.writer.mark().length;
+        self.outbox.writer.begin_record(&self.plan.value_frame.prefix);
+        self.outbox.writer.begin_struct();
+        self.outbox.writer.field(&names.before);
+        self.row(before)?;
+        self.outbox.writer.field(&names.after);
+        self.row(after)?;
+        let writer = &mut self.outbox.writer;
+        writer.field(&names.source);
+        self.source.write(&self.plan.source, self.lsn.0, writer);
+        envelope::write_tail(writer, operation, self.now_ns);
+        writer.end_struct();
+        writer.end_record(&self.plan.value_frame.suffix);
+        let value = Range { start, end: writer.mark().length };
+        self.push(key, Some(value), headers);
+        match operation {
+            Operation::Read => self.stats.reads += 1,
+            Operation::Create => self.stats.creates += 1,
+            Operation::Update => self.stats.updates += 1,
+            Operation::Delete => self.stats.deletes += 1,
+            Operation::Truncate => self.stats.truncates += 1,
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: Option<Row<'_>>) -> Result<(), Error> {
+        let writer = &mut self.outbox.writer;
+        let Some(row) = row else {
+            writer.null();
+            return Ok(());
+        };
+        let on_failure = self.config.conversion_failure;
+        match write_row(&self.plan.columns, &row.tuple, row.image, on_failure, writer) {
+            Ok(failures) => {
+                self.stats.conversion_failures += failures;
+                Ok(())
+            }
+            Err(error) => Err(self.conversion_error(error)),
+        }
+    }
+
+    fn push(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers) {
+        self.outbox.push(Entry { topic: self.plan.topic, key, value, headers, token: self.token });
+        self.ledger.emitted();
+        self.stats.records += 1;
+    }
+
+    fn check_width(&self, tuple: &Tuple<'_>) -> Result<(), Error> {
+        if tuple.len() == self.plan.width {
+            return Ok(());
+        }
+        Err(Error::Protocol {
+            lsn: self.lsn,
+            what: format!(
+                "a row of {} has {} columns where its Relation message has {}",
+                self.plan.full_name(),
+                tuple.len(),
+                self.plan.width
+            ),
+        })
+    }
+
+    #[cold]
+    fn conversion_error(&self, error: ColumnError) -> Error {
+        Error::Conversion {
+            table: self.plan.full_name(),
+            column: error.column,
+            lsn: self.lsn,
+            source: error.error,
+        }
+    }
+
+    #[cold]
+    fn identity_error(&self) -> Error {
+        Error::Table {
+            table: self.plan.full_name(),
+            what: format!(
+                "its replica identity ({:?}) does not hold the event key, so the key of an old row is unknown",
+                self.plan.identity
+            ),
+            hint: format!(
+                "ALTER TABLE {} REPLICA IDENTITY FULL (or DEFAULT, if the primary key is the key), or name the \
+                 identity's columns in message.key.columns",
+                self.plan.full_name()
+            ),
+        }
+    }
+}

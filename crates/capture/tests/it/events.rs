@@ -1,0 +1,251 @@
+use cdcd_capture::config::{JsonOptions, SkippedOperations};
+use cdcd_capture::{Error, Flow};
+use cdcd_pgoutput::Lsn;
+use cdcd_pgoutput::encode::TupleBuffer;
+use cdcd_pgoutput::message::{Delete, Insert, Message, Old, Truncate, Update};
+use cdcd_pgoutput::relation::ReplicaIdentity;
+use cdcd_pgoutput::tuple::Value;
+
+use crate::harness::{Harness, config, row};
+
+fn insert(new: &TupleBuffer) -> Message<'_> {
+    Message::Insert(Insert { xid: None, relation: 7, new: new.tuple() })
+}
+
+fn update<'a>(old: Old<'a>, new: &'a TupleBuffer) -> Message<'a> {
+    Message::Update(Update { xid: None, relation: 7, old, new: new.tuple() })
+}
+
+fn delete(old: Old<'_>) -> Message<'_> {
+    Message::Delete(Delete { xid: None, relation: 7, old })
+}
+
+fn started(identity: ReplicaIdentity) -> Harness {
+    let mut h = Harness::new(config());
+    h.begin();
+    h.h1(identity);
+    h
+}
+
+/// The event that Debezium 3.6.3 wrote for this insert (apart from the transaction block, which is off).
+#[test]
+fn an_insert_is_debeziums_event_byte_for_byte() {
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&insert(&row([Some("1"), Some("a")]))).unwrap();
+    let sent = h.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].topic, "srv.public.h1");
+    assert_eq!(sent[0].key.as_deref(), Some(r#"{"id":1}"#));
+    assert_eq!(
+        sent[0].value.as_deref(),
+        Some(concat!(
+            r#"{"before":null,"after":{"id":1,"v":"a"},"source":{"version":"3.6.3.Final","connector":"postgresql","#,
+            r#""name":"srv","ts_ms":1795170020989,"snapshot":"false","db":"app","sequence":"[null,\"27363080\"]","#,
+            r#""ts_us":1795170020989740,"ts_ns":1795170020989740000,"schema":"public","table":"h1","txId":756,"#,
+            r#""lsn":27363080,"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"c","#,
+            r#""ts_ms":1795170021207,"ts_us":1795170021207940,"ts_ns":1795170021207940471}"#
+        ))
+    );
+    let header = |name: &str, value: &str| (format!("__debezium.context.{name}"), value.to_owned());
+    assert_eq!(
+        sent[0].headers,
+        [
+            header("connectorLogicalName", "srv"),
+            header("taskId", "0"),
+            header("connectorName", "postgresql"),
+            header("runId", "run")
+        ]
+    );
+}
+
+#[test]
+fn sequence_names_the_last_commit_of_this_history() {
+    let mut h = started(ReplicaIdentity::Default);
+    let end = h.commit();
+    h.begin();
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    let value = h.sent()[0].value.clone().unwrap();
+    assert!(value.contains(&format!(r#""sequence":"[\"{0}\",\"{0}\"]""#, end.0)), "{value}");
+}
+
+#[test]
+fn default_identity_fills_the_before_of_a_delete_and_adds_a_tombstone() {
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&delete(Old::Key(row([Some("1"), None]).tuple()))).unwrap();
+    assert_eq!(h.changes(), [r#"d {"id":1} {"id":1,"v":null} -> null"#, r#"tombstone {"id":1}"#]);
+}
+
+#[test]
+fn full_identity_gives_both_images() {
+    let mut h = started(ReplicaIdentity::Full);
+    let old = row([Some("1"), Some("a")]);
+    h.feed(&update(Old::Row(old.tuple()), &row([Some("1"), Some("b")]))).unwrap();
+    h.feed(&delete(Old::Row(old.tuple()))).unwrap();
+    assert_eq!(
+        h.changes(),
+        [
+            r#"u {"id":1} {"id":1,"v":"a"} -> {"id":1,"v":"b"}"#,
+            r#"d {"id":1} {"id":1,"v":"a"} -> null"#,
+            r#"tombstone {"id":1}"#
+        ]
+    );
+}
+
+#[test]
+fn a_changed_key_is_delete_tombstone_create_with_each_others_key() {
+    let mut h = started(ReplicaIdentity::Default);
+    let old = row([Some("1"), None]);
+    h.feed(&update(Old::Key(old.tuple()), &row([Some("2"), Some("a")]))).unwrap();
+    let sent = h.sent();
+    let changes: Vec<String> = sent.iter().map(|sent| sent.change()).collect();
+    assert_eq!(
+        changes,
+        [
+            r#"d {"id":1} {"id":1,"v":null} -> null"#,
+            r#"tombstone {"id":1}"#,
+            r#"c {"id":2} null -> {"id":2,"v":"a"}"#
+        ]
+    );
+    let first = |at: usize| (sent[at].headers[0].0.as_str(), sent[at].headers[0].1.as_str());
+    assert_eq!(first(0), ("__debezium.newkey", r#"{"id":2}"#));
+    assert_eq!(first(1), ("__debezium.newkey", r#"{"id":2}"#));
+    assert_eq!(first(2), ("__debezium.oldkey", r#"{"id":1}"#));
+    assert_eq!(sent[0].headers.len(), 5);
+}
+
+#[test]
+fn unchanged_toast_is_the_placeholder_or_the_old_value_under_full() {
+    let new = TupleBuffer::new([Value::Text(b"1"), Value::UnchangedToast]);
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&update(Old::Absent, &new)).unwrap();
+    assert_eq!(h.changes(), [r#"u {"id":1} null -> {"id":1,"v":"__debezium_unavailable_value"}"#]);
+    let mut h = started(ReplicaIdentity::Full);
+    h.feed(&update(Old::Row(row([Some("1"), Some("long")]).tuple()), &new)).unwrap();
+    assert_eq!(h.changes(), [r#"u {"id":1} {"id":1,"v":"long"} -> {"id":1,"v":"long"}"#]);
+}
+
+#[test]
+fn a_table_without_key_has_null_keys_and_null_tombstones() {
+    let mut h = Harness::new(config());
+    h.facts.key.clear();
+    h.begin();
+    h.h1(ReplicaIdentity::Full);
+    h.feed(&delete(Old::Row(row([Some("1"), Some("a")]).tuple()))).unwrap();
+    let sent = h.sent();
+    assert_eq!((&sent[0].key, &sent[1].key, &sent[1].value), (&None, &None, &None));
+}
+
+#[test]
+fn an_identity_without_the_key_never_gives_a_false_key() {
+    let mut h = Harness::new(config());
+    h.begin();
+    h.table(ReplicaIdentity::Index, &[("id", false, 23), ("v", true, 25)]);
+    let error = h.feed(&delete(Old::Key(row([None, Some("a")]).tuple()))).unwrap_err();
+    assert!(matches!(error, Error::Table { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("REPLICA IDENTITY"));
+}
+
+#[test]
+fn truncate_is_skipped_unless_asked_for() {
+    let truncate = Message::Truncate(Truncate {
+        xid: None,
+        cascade: false,
+        restart_identity: false,
+        relations: vec![7],
+    });
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&truncate).unwrap();
+    assert!(h.sent().is_empty());
+    let none = SkippedOperations { create: false, update: false, delete: false, truncate: false };
+    let mut h = Harness::new(cdcd_capture::Config { skipped_operations: none, ..config() });
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    h.feed(&truncate).unwrap();
+    assert_eq!(h.changes(), ["t - null -> null"]);
+}
+
+#[test]
+fn schemas_stand_before_the_payload_when_enabled() {
+    let with = JsonOptions { schemas: true, null_as_default: true };
+    let mut h = Harness::new(cdcd_capture::Config { key: with, value: with, ..config() });
+    h.facts.columns[1].default = Some("'dflt'::text".to_owned());
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    let sent = h.sent();
+    assert_eq!(
+        sent[0].key.as_deref(),
+        Some(concat!(
+            r#"{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false,"#,
+            r#""name":"srv.public.h1.Key"},"payload":{"id":1}}"#
+        ))
+    );
+    let value = sent[0].value.as_deref().unwrap();
+    assert!(value.starts_with(concat!(
+        r#"{"schema":{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"},"#,
+        r#"{"type":"string","optional":true,"default":"dflt","field":"v"}],"optional":true,"name":"srv.public.h1.Value","field":"before"},"#
+    )));
+    assert!(value.contains(r#""name":"event.block","version":1,"field":"transaction"}"#));
+    assert!(value.contains(
+        r#""optional":false,"name":"srv.public.h1.Envelope","version":2},"payload":{"before":null,"#
+    ));
+    // A real NULL becomes the default under replace.null.with.default, as JsonConverter does.
+    assert!(value.contains(r#""after":{"id":1,"v":"dflt"}"#));
+}
+
+#[test]
+fn the_ledger_waits_for_every_record_of_a_transaction() {
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&delete(Old::Key(row([Some("1"), None]).tuple()))).unwrap();
+    let end = h.commit();
+    h.keepalive(end.0 + 50);
+    let sent = h.sent();
+    assert_eq!(h.capture.poll_position(0, true), None);
+    h.capture.handle_delivered(sent[0].token, 1);
+    assert_eq!(h.capture.poll_position(0, true), None);
+    h.capture.handle_delivered(sent[1].token, 1);
+    assert_eq!(h.capture.poll_position(0, true), Some(Lsn(end.0 + 50)));
+    assert_eq!(h.capture.flushed(), Lsn(100));
+    h.capture.handle_position_durable();
+    assert_eq!(h.capture.flushed(), Lsn(end.0 + 50));
+}
+
+#[test]
+fn a_full_receiver_is_offered_the_same_record_again() {
+    let mut h = started(ReplicaIdentity::Default);
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    h.feed(&insert(&row([Some("2"), None]))).unwrap();
+    let mut taken = 0;
+    let flow = h.capture.send_records(|_, _| {
+        taken += 1;
+        if taken == 2 { Flow::Full } else { Flow::Taken }
+    });
+    assert_eq!(flow, Flow::Full);
+    assert_eq!(h.changes(), [r#"c {"id":2} null -> {"id":2,"v":null}"#]);
+}
+
+#[test]
+fn broken_rules_of_the_protocol_stop_the_capture() {
+    let mut h = Harness::new(config());
+    assert!(matches!(h.feed(&insert(&row([Some("1")]))), Err(Error::Protocol { .. })));
+    let mut h = started(ReplicaIdentity::Default);
+    assert!(matches!(h.feed(&insert(&row([Some("1")]))), Err(Error::Protocol { .. })));
+    let begin = cdcd_pgoutput::message::Begin { final_lsn: Lsn(1), committed_at: 0, xid: 1 };
+    assert!(matches!(h.feed(&Message::Begin(begin)), Err(Error::Protocol { .. })));
+}
+
+#[test]
+fn a_value_that_cannot_be_converted_names_its_table_and_column() {
+    let mut h = started(ReplicaIdentity::Default);
+    let error = h.feed(&insert(&row([Some("x"), None]))).unwrap_err();
+    assert_eq!(error.to_string(), "table public.h1, column id, at 0/1A18708");
+}
+
+#[test]
+fn a_lineage_above_0_is_a_header_behind_debeziums() {
+    let mut h = Harness::with_lineage(config(), 2);
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    assert_eq!(h.sent()[0].headers[4], ("cdcd.lineage".to_owned(), "2".to_owned()));
+}

@@ -1,0 +1,178 @@
+//! Feeds encoded messages to a capture and collects its records as text.
+
+use cdcd_capture::catalog::{ColumnFacts, TableFacts};
+use cdcd_capture::config::{Config, Filters, JsonOptions, Modes, SkippedOperations};
+use cdcd_capture::{Capture, Error, Flow, Start, Token};
+use cdcd_pgoutput::Lsn;
+use cdcd_pgoutput::encode::{self, TupleBuffer};
+use cdcd_pgoutput::message::{Begin, Commit, Message};
+use cdcd_pgoutput::relation::{Relation, RelationColumn, ReplicaIdentity};
+use cdcd_pgoutput::replication::{PrimaryKeepalive, XLogData};
+
+/// 2026-11-20T22:20:20.989740Z, as in the golden event.
+pub(crate) const COMMITTED_AT_US: i64 = 1_795_170_020_989_740;
+pub(crate) const NOW_NS: i64 = 1_795_170_021_207_940_471;
+
+pub(crate) fn config() -> Config {
+    let bare = JsonOptions { schemas: false, null_as_default: true };
+    Config {
+        topic_prefix: "srv".to_owned(),
+        topic_delimiter: ".".to_owned(),
+        database: "app".to_owned(),
+        connector_version: "3.6.3.Final".to_owned(),
+        run_id: "run".to_owned(),
+        filters: Filters { ignore_builtin: true, ..Filters::default() },
+        modes: Modes::default(),
+        message_key_columns: Vec::new(),
+        tombstones_on_delete: true,
+        skipped_operations: SkippedOperations::default(),
+        skip_unchanged: false,
+        conversion_failure: Default::default(),
+        extended_headers: true,
+        key: bare,
+        value: bare,
+        heartbeat: None,
+    }
+}
+
+/// One record as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) topic: String,
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) token: Token,
+}
+
+impl Sent {
+    /// `op` and the two row images.
+    pub(crate) fn change(&self) -> String {
+        let Some(value) = &self.value else {
+            return format!("tombstone {}", self.key.as_deref().unwrap_or("-"));
+        };
+        let event: serde_json::Value = serde_json::from_str(value).unwrap();
+        let event = event.get("payload").unwrap_or(&event);
+        format!(
+            "{} {} {} -> {}",
+            event["op"].as_str().unwrap(),
+            self.key.as_deref().unwrap_or("-"),
+            event["before"],
+            event["after"]
+        )
+    }
+}
+
+pub(crate) struct Harness {
+    pub(crate) capture: Capture,
+    pub(crate) facts: TableFacts,
+    lsn: u64,
+}
+
+impl Harness {
+    pub(crate) fn new(config: Config) -> Self {
+        Self::with_lineage(config, 0)
+    }
+
+    pub(crate) fn with_lineage(config: Config, lineage: u32) -> Self {
+        let start = Start {
+            done_end_lsn: Lsn(100),
+            last_commit_lsn: None,
+            status_interval_ns: 10_000_000_000,
+            lineage,
+        };
+        let column = |name: &str, not_null| ColumnFacts { name: name.to_owned(), not_null, default: None };
+        let facts = TableFacts {
+            columns: vec![column("id", true), column("v", false)],
+            key: vec!["id".to_owned()],
+            types: vec![],
+        };
+        Harness { capture: Capture::new(config, start), facts, lsn: 27_363_080 }
+    }
+
+    pub(crate) fn feed_at(&mut self, lsn: u64, message: &Message<'_>) -> Result<(), Error> {
+        let mut body = Vec::new();
+        encode::message(&mut body, message);
+        let data = XLogData { wal_start: Lsn(lsn), wal_end: Lsn(lsn), sent_at: 0, body: &body };
+        self.capture.handle_xlog_data(&data, NOW_NS)?;
+        if self.capture.poll_catalog_request().is_some() {
+            let facts = self.facts.clone();
+            self.capture.handle_catalog(&facts)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {
+        self.feed_at(self.lsn, message)
+    }
+
+    pub(crate) fn keepalive(&mut self, wal_end: u64) {
+        let keepalive = PrimaryKeepalive { wal_end: Lsn(wal_end), sent_at: 0, reply_requested: false };
+        self.capture.handle_keepalive(&keepalive).unwrap();
+    }
+
+    pub(crate) fn begin(&mut self) {
+        let begin =
+            Begin { final_lsn: Lsn(self.lsn), committed_at: COMMITTED_AT_US - 946_684_800_000_000, xid: 756 };
+        self.feed(&Message::Begin(begin)).unwrap();
+    }
+
+    pub(crate) fn commit(&mut self) -> Lsn {
+        let end_lsn = Lsn(self.lsn + 8);
+        self.feed(&Message::Commit(Commit { commit_lsn: Lsn(self.lsn), end_lsn, committed_at: 0 })).unwrap();
+        self.lsn += 8;
+        end_lsn
+    }
+
+    pub(crate) fn table(&mut self, identity: ReplicaIdentity, columns: &[(&str, bool, u32)]) {
+        let columns = columns.iter().map(|(name, is_key, type_oid)| RelationColumn {
+            is_key: *is_key,
+            name,
+            type_oid: *type_oid,
+            type_modifier: -1,
+        });
+        let relation = Relation {
+            xid: None,
+            oid: 7,
+            namespace: "public",
+            name: "h1",
+            replica_identity: identity,
+            columns: columns.collect(),
+        };
+        self.feed(&Message::Relation(relation)).unwrap();
+    }
+
+    /// The table of the golden event: `h1(id int primary key, v text)`.
+    pub(crate) fn h1(&mut self, identity: ReplicaIdentity) {
+        let full = identity == ReplicaIdentity::Full;
+        self.table(identity, &[("id", true, 23), ("v", full, 25)]);
+    }
+
+    pub(crate) fn sent(&mut self) -> Vec<Sent> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut sent = Vec::new();
+        self.capture.send_records(|record, token| {
+            sent.push(Sent {
+                topic: record.topic.to_owned(),
+                key: record.key.map(text),
+                value: record.value.map(text),
+                headers: record
+                    .headers
+                    .iter()
+                    .map(|header| (header.name.to_owned(), text(header.value.unwrap_or_default())))
+                    .collect(),
+                token,
+            });
+            Flow::Taken
+        });
+        sent
+    }
+
+    pub(crate) fn changes(&mut self) -> Vec<String> {
+        self.sent().iter().map(Sent::change).collect()
+    }
+}
+
+pub(crate) fn row<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> TupleBuffer {
+    TupleBuffer::text(values)
+}
