@@ -1,0 +1,117 @@
+//! The receive buffer: bytes from the socket, handed out as whole messages without copying.
+
+/// Room that a read is given at least; a full one means that more is waiting.
+const READ_BYTES: usize = 256 << 10;
+/// Capacity that is kept after an unusually large message.
+const KEPT_BYTES: usize = 1 << 20;
+/// Largest message: PostgreSQL builds none above 1 GiB, and text doubles it at most once.
+const MESSAGE_BYTES_MAX: usize = (2 << 30) - 1;
+
+/// A message's tag and body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawMessage<'a> {
+    pub(crate) tag: u8,
+    pub(crate) body: &'a [u8],
+}
+
+/// Why the next message cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadLength(pub(crate) i64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// The vector to read into, with room behind what is there.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BYTES {
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+        let wanted = self.pending_message().saturating_sub(self.bytes.len()).max(READ_BYTES);
+        self.bytes.reserve(wanted);
+        &mut self.bytes
+    }
+
+    /// Length of the message at the front, if its header is there and sane.
+    fn pending_message(&self) -> usize {
+        match self.bytes.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok()) {
+            Some(length) => (u32::from_be_bytes(length) as usize).min(MESSAGE_BYTES_MAX) + 1,
+            None => 0,
+        }
+    }
+
+    /// Takes the next whole message.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<RawMessage<'_>>, BadLength> {
+        let rest = self.bytes.get(self.start..).unwrap_or_default();
+        let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
+        let [tag, length @ ..] = *header;
+        let length = u32::from_be_bytes(length) as usize;
+        if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
+            return Err(BadLength(length as i64));
+        }
+        match after.get(..length - 4) {
+            Some(body) => {
+                self.start += length + 1;
+                Ok(Some(RawMessage { tag, body }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The tag of the next whole message, which stays.
+    #[inline]
+    pub(crate) fn front_tag(&self) -> Result<Option<u8>, BadLength> {
+        let rest = self.bytes.get(self.start..).unwrap_or_default();
+        let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
+        let [tag, length @ ..] = *header;
+        let length = u32::from_be_bytes(length) as usize;
+        if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
+            return Err(BadLength(length as i64));
+        }
+        Ok((after.len() + 4 >= length).then_some(tag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_whole_whatever_the_reads() {
+        let stream: Vec<u8> = (0u8..5)
+            .flat_map(|n| {
+                let body = vec![n; usize::from(n) * 3];
+                [vec![b'd'], (body.len() as u32 + 4).to_be_bytes().to_vec(), body].concat()
+            })
+            .collect();
+        for step in 1..stream.len() {
+            let mut buffer = Buffer::default();
+            let mut seen = Vec::new();
+            for piece in stream.chunks(step) {
+                buffer.room().extend_from_slice(piece);
+                while let Some(message) = buffer.next().unwrap() {
+                    seen.push((message.tag, message.body.to_vec()));
+                }
+            }
+            let expected: Vec<_> = (0u8..5).map(|n| (b'd', vec![n; usize::from(n) * 3])).collect();
+            assert_eq!(seen, expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused() {
+        for length in [0u32, 3, u32::MAX] {
+            let mut buffer = Buffer::default();
+            buffer.room().extend_from_slice(&[&[b'd'][..], &length.to_be_bytes()].concat());
+            assert_eq!(buffer.next(), Err(BadLength(length.into())));
+        }
+    }
+}

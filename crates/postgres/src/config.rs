@@ -1,0 +1,81 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A text that must never be shown.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `database.sslmode`, with libpq's meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// Without TLS; with it if the server refuses that.
+    Allow,
+    /// With TLS if the server has it.
+    #[default]
+    Prefer,
+    /// TLS; the certificate is checked only if a root certificate is given.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// The same, issued for the host we asked for.
+    VerifyFull,
+}
+
+/// How to reach a database.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Host name, address, or the folder of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Role.
+    pub user: String,
+    /// Password, if the server asks for one.
+    pub password: Option<Secret>,
+    /// Database.
+    pub database: String,
+    /// TLS mode.
+    pub ssl_mode: SslMode,
+    /// PEM file with root certificates (`database.sslrootcert`).
+    pub ssl_root_cert: Option<PathBuf>,
+    /// PEM file with the client's certificate (`database.sslcert`).
+    pub ssl_cert: Option<PathBuf>,
+    /// PEM or PKCS#8 DER file with the client's key (`database.sslkey`).
+    pub ssl_key: Option<PathBuf>,
+    /// Bound on connecting and authenticating.
+    pub connect_timeout: Duration,
+    /// `application_name` of the sessions.
+    pub application_name: String,
+}
+
+/// Session settings that the type readers rely on: one text form for every server.
+pub(crate) const SESSION_SETTINGS: [(&str, &str); 7] = [
+    ("client_encoding", "UTF8"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+];

@@ -1,0 +1,99 @@
+//! The SQL session beside the stream: a tokio-postgres client over our own sockets.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, NoTls};
+
+use crate::config::{Config, SESSION_SETTINGS};
+use crate::error::Error;
+use crate::stream;
+
+/// Connects a client; its driver task ends when the client is dropped.
+///
+/// # Errors
+/// As [`crate::connection::Connection::connect`].
+pub async fn connect(config: &Config, statement_timeout: Option<Duration>) -> Result<Client, Error> {
+    let mut refused = None;
+    for attempt in stream::attempts(config.ssl_mode) {
+        let connecting =
+            tokio::time::timeout(config.connect_timeout, connect_once(config, *attempt, statement_timeout));
+        match connecting.await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) if error.code() == Some("28000") => refused = Some(error),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                let source = std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    format!("no connection within {} s", config.connect_timeout.as_secs()),
+                );
+                return Err(Error::Io { address: stream::address(config), source });
+            }
+        }
+    }
+    Err(refused.unwrap_or(Error::Closed))
+}
+
+async fn connect_once(
+    config: &Config,
+    attempt: stream::Attempt,
+    statement_timeout: Option<Duration>,
+) -> Result<Client, Error> {
+    // TLS is done below, by the same code as for the stream.
+    let stream = stream::connect(config, attempt).await?;
+    let mut settings = tokio_postgres::Config::new();
+    settings
+        .user(&config.user)
+        .dbname(&config.database)
+        .application_name(&config.application_name)
+        .ssl_mode(tokio_postgres::config::SslMode::Disable);
+    if let Some(password) = &config.password {
+        settings.password(password.reveal());
+    }
+    let mut options: Vec<String> = SESSION_SETTINGS
+        .iter()
+        .filter(|(name, _)| *name != "client_encoding")
+        .map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ ")))
+        .collect();
+    if let Some(timeout) = statement_timeout {
+        options.push(format!("-c statement_timeout={}", timeout.as_millis()));
+    }
+    settings.options(options.join(" "));
+    let (client, driver) = settings
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(|error| Error::control(format!("connecting to database {}", config.database), error))?;
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "control connection ended");
+        }
+    });
+    Ok(client)
+}
+
+/// `server_version_num`, for example 150018.
+///
+/// # Errors
+/// [`Error::Control`] or [`Error::Server`].
+pub async fn server_version(client: &Client) -> Result<u32, Error> {
+    let doing = "reading server_version_num";
+    let row = client
+        .query_one("SELECT current_setting('server_version_num')::int", &[])
+        .await
+        .map_err(|error| Error::control(doing, error))?;
+    let version: i32 = row.try_get(0).map_err(|error| Error::control(doing, error))?;
+    u32::try_from(version).map_err(|_| Error::Protocol("a negative server version".to_owned()))
+}
+
+/// `wal_sender_timeout` as sessions of this role and database have it; `None` if it is off.
+///
+/// # Errors
+/// [`Error::Control`] or [`Error::Server`].
+pub async fn wal_sender_timeout(client: &Client) -> Result<Option<Duration>, Error> {
+    let doing = "reading wal_sender_timeout";
+    let row = client
+        .query_one("SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'", &[])
+        .await
+        .map_err(|error| Error::control(doing, error))?;
+    let milliseconds: i64 = row.try_get(0).map_err(|error| Error::control(doing, error))?;
+    Ok(u64::try_from(milliseconds).ok().filter(|value| *value > 0).map(Duration::from_millis))
+}

@@ -1,0 +1,22 @@
+//! The PostgreSQL edge: sockets, TLS, authentication, slots, publications, catalog, COPY.
+//!
+//! [`connection`] speaks the wire for what tokio-postgres has no mode for: streaming replication, and
+//! COPY rows as borrowed slices. [`control`] is a tokio-postgres client over the same sockets, for
+//! everything else.
+
+mod buffer;
+pub mod catalog;
+mod config;
+pub mod connection;
+pub mod control;
+mod error;
+pub mod health;
+pub mod publication;
+pub mod replication;
+pub mod slot;
+pub mod snapshot;
+mod stream;
+mod tls;
+
+pub use config::{Config, Secret, SslMode};
+pub use error::{Error, ServerError};

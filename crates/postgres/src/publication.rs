@@ -1,0 +1,137 @@
+//! Publications: used as they are, or created as `publication.autocreate.mode` says.
+
+use tokio_postgres::Client;
+
+use crate::error::Error;
+use crate::replication::quote_identifier;
+
+/// `publication.autocreate.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoCreate {
+    /// Must exist.
+    Disabled,
+    /// FOR ALL TABLES if it is missing.
+    #[default]
+    AllTables,
+    /// Exactly the captured tables.
+    Filtered,
+    /// Empty if it is missing.
+    NoTables,
+}
+
+/// What a publication must be like.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// What to do if it is missing or different.
+    pub auto_create: AutoCreate,
+    /// Captured tables as (schema, table), for `filtered`.
+    pub tables: &'a [(String, String)],
+    /// `publish.via.partition.root`
+    pub via_partition_root: bool,
+    /// Value of `publish`, if `skipped.operations` was set explicitly.
+    pub publish: Option<&'a str>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there and fits.
+    Used,
+    /// It was created.
+    Created,
+    /// Its list of tables was changed.
+    Altered,
+}
+
+/// Makes sure that the publication is there.
+///
+/// # Errors
+/// [`Error::Config`] if it is missing and must not be created, or cannot be made to fit;
+/// [`Error::Server`] with the server's refusal (42501: a FOR ALL TABLES publication needs a superuser).
+pub async fn ensure(client: &Client, wanted: &Wanted<'_>) -> Result<Outcome, Error> {
+    let existing = client
+        .query_opt("SELECT puballtables FROM pg_publication WHERE pubname = $1", &[&wanted.name])
+        .await
+        .map_err(|error| Error::control(format!("reading publication {}", wanted.name), error))?;
+    match (existing, wanted.auto_create) {
+        (None, AutoCreate::Disabled) => Err(Error::Config(format!(
+            "publication {} does not exist, and publication.autocreate.mode=disabled forbids to create it",
+            wanted.name
+        ))),
+        (None, _) => execute(client, &create_statement(wanted)?, wanted).await.map(|()| Outcome::Created),
+        (Some(row), AutoCreate::Filtered) => {
+            if row.get::<_, bool>(0) {
+                return Err(Error::Config(format!(
+                    "publication {} is FOR ALL TABLES and cannot be filtered: drop it, or set \
+                     publication.autocreate.mode=all_tables",
+                    wanted.name
+                )));
+            }
+            adjust(client, wanted).await
+        }
+        (Some(_), _) => Ok(Outcome::Used),
+    }
+}
+
+async fn adjust(client: &Client, wanted: &Wanted<'_>) -> Result<Outcome, Error> {
+    let rows = client
+        .query(
+            "SELECT schemaname::text, tablename::text FROM pg_publication_tables WHERE pubname = $1",
+            &[&wanted.name],
+        )
+        .await
+        .map_err(|error| Error::control(format!("reading tables of publication {}", wanted.name), error))?;
+    let mut present: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut tables = wanted.tables.to_vec();
+    present.sort();
+    tables.sort();
+    if present == tables {
+        return Ok(Outcome::Used);
+    }
+    let sql =
+        format!("ALTER PUBLICATION {} SET TABLE {}", quote_identifier(wanted.name), table_list(wanted)?);
+    execute(client, &sql, wanted).await.map(|()| Outcome::Altered)
+}
+
+fn create_statement(wanted: &Wanted<'_>) -> Result<String, Error> {
+    let mut sql = format!("CREATE PUBLICATION {}", quote_identifier(wanted.name));
+    match wanted.auto_create {
+        AutoCreate::AllTables => sql.push_str(" FOR ALL TABLES"),
+        AutoCreate::Filtered => sql.push_str(&format!(" FOR TABLE {}", table_list(wanted)?)),
+        AutoCreate::NoTables | AutoCreate::Disabled => {}
+    }
+    let mut with = Vec::new();
+    if wanted.via_partition_root {
+        with.push("publish_via_partition_root = true".to_owned());
+    }
+    if let Some(publish) = wanted.publish {
+        with.push(format!("publish = '{publish}'"));
+    }
+    if !with.is_empty() {
+        sql.push_str(&format!(" WITH ({})", with.join(", ")));
+    }
+    Ok(sql)
+}
+
+fn table_list(wanted: &Wanted<'_>) -> Result<String, Error> {
+    if wanted.tables.is_empty() {
+        return Err(Error::Config(
+            "no table matches the include and exclude lists, so a filtered publication would be empty"
+                .to_owned(),
+        ));
+    }
+    let names = wanted
+        .tables
+        .iter()
+        .map(|(schema, table)| format!("{}.{}", quote_identifier(schema), quote_identifier(table)));
+    Ok(names.collect::<Vec<_>>().join(", "))
+}
+
+async fn execute(client: &Client, sql: &str, wanted: &Wanted<'_>) -> Result<(), Error> {
+    client
+        .batch_execute(sql)
+        .await
+        .map_err(|error| Error::control(format!("making publication {} fit", wanted.name), error))
+}

@@ -1,0 +1,135 @@
+//! Reading tables as of one moment: a REPEATABLE READ transaction and COPY.
+
+use crate::connection::{Connection, CopyMessage};
+use crate::error::Error;
+use crate::replication::{quote_identifier, quote_literal};
+
+/// A session inside a read-only REPEATABLE READ transaction.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    connection: Connection,
+}
+
+/// The moment that a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// `txid_current_if_assigned` does not exist in a reader, so the next xid to be given out.
+    pub xid: u32,
+    /// The server's clock, µs since 1970.
+    pub at_us: i64,
+}
+
+impl SnapshotReader {
+    /// Opens the transaction; with the exported snapshot of a slot if one is given.
+    ///
+    /// # Errors
+    /// [`Error::Server`]: for example 22023 or 42704 if the exported snapshot is gone.
+    pub async fn begin(mut connection: Connection, exported: Option<&str>) -> Result<Self, Error> {
+        connection.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        if let Some(name) = exported {
+            connection.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(name))).await?;
+        }
+        Ok(SnapshotReader { connection })
+    }
+
+    /// Runs a query inside the transaction; values are text.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        self.connection.query(sql).await
+    }
+
+    /// The transaction's place in time.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn moment(&mut self) -> Result<Moment, Error> {
+        let rows = self
+            .query(
+                "SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296)::text, \
+                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text",
+            )
+            .await?;
+        let value = |index: usize| rows.first().and_then(|row| row.get(index).cloned().flatten());
+        let bad = || Error::Protocol("no moment in answer to the snapshot query".to_owned());
+        Ok(Moment {
+            xid: value(0).and_then(|text| text.parse().ok()).ok_or_else(bad)?,
+            at_us: value(1).and_then(|text| text.parse().ok()).ok_or_else(bad)?,
+        })
+    }
+
+    /// Starts to read a table's rows in COPY's text format.
+    ///
+    /// # Errors
+    /// [`Error::Server`], for example 42501 without SELECT on the table.
+    pub async fn start_table(&mut self, table: &TableRows<'_>) -> Result<(), Error> {
+        self.connection.start_copy(&table.copy_statement()).await
+    }
+
+    /// The next row that has arrived, without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if reading fails halfway.
+    #[inline]
+    pub fn next_row(&mut self) -> Result<Option<CopyMessage<'_>>, Error> {
+        self.connection.next_copy()
+    }
+
+    /// Waits for more rows. Safe to cancel.
+    ///
+    /// # Errors
+    /// As [`Connection::fill`].
+    pub async fn fill(&mut self) -> Result<usize, Error> {
+        self.connection.fill().await
+    }
+
+    /// To be called after [`CopyMessage::Done`].
+    ///
+    /// # Errors
+    /// As [`Connection::end_copy_out`].
+    pub async fn end_table(&mut self) -> Result<(), Error> {
+        self.connection.end_copy_out().await
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.connection.query("COMMIT").await.map(|_| ())
+    }
+}
+
+/// Which rows of which table to read.
+#[derive(Debug, Clone)]
+pub struct TableRows<'a> {
+    /// Schema.
+    pub schema: &'a str,
+    /// Table.
+    pub table: &'a str,
+    /// Columns in the order wanted.
+    pub columns: &'a [String],
+    /// `snapshot.select.statement.overrides`: replaces the whole SELECT.
+    pub select: Option<&'a str>,
+}
+
+impl TableRows<'_> {
+    fn copy_statement(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|name| quote_identifier(name)).collect();
+        let columns = columns.join(", ");
+        match self.select {
+            Some(select) => {
+                format!(
+                    "COPY (SELECT {columns} FROM ({}) AS overridden) TO STDOUT",
+                    select.trim_end_matches(';')
+                )
+            }
+            None => format!(
+                "COPY (SELECT {columns} FROM {}.{}) TO STDOUT",
+                quote_identifier(self.schema),
+                quote_identifier(self.table)
+            ),
+        }
+    }
+}
