@@ -1,0 +1,3 @@
+//! The real services, started by the code that every other test relies on.
+
+mod services;

@@ -1,0 +1,46 @@
+//! The project's own chores: `cargo xtask --help`.
+
+mod demo;
+mod services;
+mod tidy;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the cdcd workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Provision, start, stop and find real PostgreSQL, Kafka, schema registry and Debezium
+    Services(services::Args),
+    /// PostgreSQL to "Snowflake" on this machine for DEMO_SECONDS (60), then verify and sum up
+    Demo,
+    /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
+    Tidy,
+    /// Build the core crates for wasm32-unknown-unknown
+    Wasm,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Services(args) => services::run(&args),
+        Task::Demo => demo::run(),
+        Task::Tidy => tidy::run(),
+        Task::Wasm => wasm::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
