@@ -1,0 +1,210 @@
+//! A merge as one multi-statement request.
+
+use crate::ddl::LEDGER;
+use crate::sql::{identifier, literal};
+use cdcd_sink::config::DeleteMode;
+use cdcd_sink::destination::{Audit, CurrentState, OPERATION_NAMES, OPERATION_UNKNOWN, StoredType};
+use cdcd_sink::merge::{MergePlan, MergeRange};
+use cdcd_sink::row::column;
+
+/// Columns that the newest row may not know: what a source may leave unsent (TOAST), which is everything of variable
+/// length outside the key; and where deleted rows stay, all of them, for a delete knows only its key.
+pub(crate) fn fill_columns(current: &CurrentState, deletes: DeleteMode) -> Vec<String> {
+    let may_be_unsent = |stored: &StoredType| {
+        deletes == DeleteMode::Soft
+            || matches!(stored, StoredType::Text | StoredType::Binary | StoredType::Variant)
+    };
+    current
+        .columns
+        .iter()
+        .filter(|column| may_be_unsent(&column.stored) && !current.keys.contains(&column.name))
+        .map(|column| column.name.clone())
+        .collect()
+}
+
+/// Log rows that match `filter`, with `_RN` = 1 on the newest per key. For each column of `fill`: `<C>__G` counts the
+/// rows up to here that know it, so that `<C>__V`, the first value of the last such group, is the newest known one; `<C>__S` is its `_SEQ`.
+///
+/// A delete knows only its key. Plain window functions instead of LAST_VALUE IGNORE NULLS: a known NULL is not the same as an unknown value.
+pub(crate) fn filled_rows(current: &CurrentState, log: &str, filter: &str, fill: &[String]) -> String {
+    let keys: Vec<String> = current.keys.iter().map(|key| identifier(key)).collect();
+    let keys = keys.join(", ");
+    let (seq, offset) = (identifier(column::SEQ), identifier(column::OFFSET));
+    let mut inner = vec!["l.*".to_owned()];
+    let mut outer = vec![format!(
+        "ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {seq} DESC, {offset} DESC) AS \"_RN\""
+    )];
+    for name in fill {
+        let (group, value) = (identifier(&format!("{name}__G")), identifier(&format!("{name}__V")));
+        inner.push(format!(
+            "SUM(CASE WHEN {} = 'd' OR POSITION({} IN {}) > 0 THEN 0 ELSE 1 END) OVER (PARTITION BY {keys} ORDER BY {seq}, {offset} \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {group}",
+            identifier(column::OP),
+            literal(&format!(",{name},")),
+            identifier(column::UNCHANGED),
+        ));
+        let since = identifier(&format!("{name}__S"));
+        for (from, to) in [(identifier(name), value), (seq.clone(), since)] {
+            outer.push(format!(
+                "FIRST_VALUE({from}) OVER (PARTITION BY {keys}, {group} ORDER BY {seq}, {offset} \
+                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS {to}"
+            ));
+        }
+    }
+    format!(
+        "SELECT f.*, {} FROM (SELECT {} FROM {log} l WHERE {filter}) f",
+        outer.join(", "),
+        inner.join(", ")
+    )
+}
+
+/// The audit columns and what to write into them, where `op` is the operation's letter and `time` the time to tell.
+pub(crate) fn audit_values(audit: &Audit, op: &str, time: &str) -> Vec<(String, String)> {
+    let mut columns = Vec::new();
+    if let Some(name) = &audit.operation {
+        let names: Vec<String> = OPERATION_NAMES
+            .iter()
+            .map(|(letter, name)| format!("WHEN {} THEN {}", literal(letter), literal(name)))
+            .collect();
+        let value = format!("CASE {op} {} ELSE {} END", names.join(" "), literal(OPERATION_UNKNOWN));
+        columns.push((name.clone(), value));
+    }
+    if let Some(name) = &audit.timestamp {
+        columns.push((name.clone(), time.to_owned()));
+    }
+    if let Some(source) = &audit.source {
+        columns.push((source.name.clone(), literal(&source.value)));
+    }
+    columns
+}
+
+/// All statements of one merge, BEGIN and COMMIT included.
+pub(crate) fn statements(plan: &MergePlan, current: &CurrentState) -> Vec<String> {
+    let table = literal(&plan.plan.table);
+    let ledger = identifier(LEDGER);
+    // Each check divides by zero if it does not hold, and then nothing happens. Before the swap: this very merge was
+    // not done already. After it: no other one came between, because its update would have waited for ours.
+    let check = |condition: &str| {
+        format!(
+            "SELECT 1 / CASE WHEN COUNT(*) = {} THEN 1 ELSE 0 END FROM {ledger} WHERE \"TBL\" = {table} AND {condition}",
+            plan.ranges.len()
+        )
+    };
+    let unmoved: Vec<String> = plan
+        .ranges
+        .iter()
+        .map(|range| {
+            format!("(\"CHANNEL\" = {} AND \"GENERATION\" = {})", literal(&range.channel), range.generation)
+        })
+        .collect();
+    let mut statements = vec!["BEGIN".to_owned(), check(&format!("({})", unmoved.join(" OR ")))];
+    statements.extend(plan.ranges.iter().map(|range| swap(plan, range)));
+    statements.push(check(&format!("\"OWNER\" = {}", literal(&plan.id))));
+    statements.push(merge(plan, current));
+    let (target, seq) = (identifier(&current.name), identifier(column::SEQ));
+    statements.push(format!(
+        "DELETE FROM {target} WHERE {seq} < (SELECT MAX(\"TRUNCATED\") FROM {ledger} WHERE \"TBL\" = {table})"
+    ));
+    if plan.deletes == DeleteMode::Hard {
+        statements.push(format!("DELETE FROM {target} WHERE {}", identifier(column::DELETED)));
+    }
+    statements.push("COMMIT".to_owned());
+    statements
+}
+
+/// Compare-and-swap of one ledger row; also remembers the newest truncate of the range.
+fn swap(plan: &MergePlan, range: &MergeRange) -> String {
+    format!(
+        "UPDATE {ledger} SET \"MERGED\" = {upto}, \"GENERATION\" = \"GENERATION\" + 1, \"OWNER\" = {owner}, \
+         \"TRUNCATED\" = GREATEST(\"TRUNCATED\", COALESCE((SELECT MAX({seq}) FROM {log} WHERE {op} = 't' AND {within}), '')) \
+         WHERE \"TBL\" = {table} AND \"CHANNEL\" = {channel} AND \"GENERATION\" = {generation}",
+        ledger = identifier(LEDGER),
+        upto = literal(&range.upto),
+        owner = literal(&plan.id),
+        seq = identifier(column::SEQ),
+        log = identifier(&plan.plan.table),
+        op = identifier(column::OP),
+        within = within(range),
+        table = literal(&plan.plan.table),
+        channel = literal(&range.channel),
+        generation = range.generation,
+    )
+}
+
+fn within(range: &MergeRange) -> String {
+    let offset = identifier(column::OFFSET);
+    format!("{offset} > {} AND {offset} <= {}", literal(&range.after), literal(&range.upto))
+}
+
+fn merge(plan: &MergePlan, current: &CurrentState) -> String {
+    let fill = fill_columns(current, plan.deletes);
+    let ranges: Vec<String> = plan.ranges.iter().map(|range| format!("({})", within(range))).collect();
+    let (seq, op, deleted) = (identifier(column::SEQ), identifier(column::OP), identifier(column::DELETED));
+    let filter = format!(
+        "({}) AND {op} <> 't' AND {seq} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
+        ranges.join(" OR "),
+        identifier(LEDGER),
+        literal(&plan.plan.table)
+    );
+    let rows = filled_rows(current, &identifier(&plan.plan.table), &filter, &fill);
+    let on: Vec<String> = current.keys.iter().map(|key| format!("t.{0} = s.{0}", identifier(key))).collect();
+
+    let mut set = Vec::new();
+    let mut names = Vec::new();
+    let mut values = Vec::new();
+    for column in &current.columns {
+        let name = identifier(&column.name);
+        let value = if fill.contains(&column.name) {
+            let (group, filled) =
+                (identifier(&format!("{}__G", column.name)), identifier(&format!("{}__V", column.name)));
+            // A value that came late may be older than what the table has.
+            let since = identifier(&format!("{}__S", column.name));
+            set.push(format!(
+                "{name} = CASE WHEN s.{group} = 0 OR s.{since} <= t.{seq} THEN t.{name} ELSE s.{filled} END"
+            ));
+            format!("CASE WHEN s.{group} = 0 THEN NULL ELSE s.{filled} END")
+        } else {
+            if !current.keys.contains(&column.name) {
+                set.push(format!("{name} = s.{name}"));
+            }
+            format!("s.{name}")
+        };
+        names.push(name);
+        values.push(value);
+    }
+    let merged_at = "CAST(CURRENT_TIMESTAMP() AS TIMESTAMP_NTZ(9))";
+    for (name, value) in audit_values(&current.audit, &format!("s.{op}"), merged_at) {
+        set.push(format!("{} = {value}", identifier(&name)));
+        names.push(identifier(&name));
+        values.push(value);
+    }
+    let newer = format!("(t.{seq} IS NULL OR s.{seq} > t.{seq})");
+    // A table of key columns only has nothing else to set.
+    let set: String = set.iter().map(|assignment| format!("{assignment}, ")).collect();
+    let (names, values) = (names.join(", "), values.join(", "));
+    let written = |is: &str, flag: &str| {
+        format!(
+            "WHEN MATCHED AND s.{op} {is} 'd' AND {newer} THEN UPDATE SET {set}{deleted} = {flag}, {seq} = s.{seq} \
+             WHEN NOT MATCHED AND s.{op} {is} 'd' THEN INSERT ({names}, {deleted}, {seq}) VALUES ({values}, {flag}, s.{seq})",
+        )
+    };
+    let gone = match plan.deletes {
+        DeleteMode::Soft => written("=", "TRUE"),
+        // The mark is all that the purge of the same merge needs, and a row that is not there needs none. A row of
+        // key columns only would not fit a table made by others, with NOT NULL on the rest.
+        DeleteMode::Hard => format!(
+            "WHEN MATCHED AND s.{op} = 'd' AND {newer} THEN UPDATE SET {deleted} = TRUE, {seq} = s.{seq}"
+        ),
+    };
+    format!(
+        "MERGE INTO {} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1) s ON {} {} {}",
+        identifier(&current.name),
+        on.join(" AND "),
+        gone,
+        written("<>", "FALSE"),
+    )
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;
