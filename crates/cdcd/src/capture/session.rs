@@ -1,0 +1,341 @@
+//! One life of a capture between two failures.
+
+use std::time::Duration;
+
+use cdcd_capture::Capture;
+use cdcd_capture::position::{LsnText, SnapshotProgress};
+use cdcd_pgoutput::Lsn;
+use cdcd_postgres::catalog::{self, Table};
+use cdcd_postgres::connection::{Connection, Purpose};
+use cdcd_postgres::replication::{self, SlotOptions, StreamOptions, System};
+use cdcd_postgres::{control, publication, slot};
+use tokio_postgres::Client;
+
+use super::output::Output;
+use super::report::StatsLine;
+use super::snapshot::{self, Ended};
+use super::start::{self, Decision};
+use super::store::{Identity, Store};
+use super::stream::Stream;
+use super::{CaptureOptions, EndPosition};
+use crate::connector::source::{SnapshotMode, SourceSettings};
+use crate::exit::{Exit, Failure};
+use crate::shutdown::Shutdown;
+
+/// What one life leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// Streaming or the snapshot was reached once: failures may now be retried.
+    pub(super) has_run: bool,
+    /// The same since the last failure.
+    pub(super) ran_since_failure: bool,
+    /// `--endpos now`, resolved by the first life.
+    end: Option<Lsn>,
+}
+
+/// The open parts.
+struct Session<'s> {
+    settings: &'s SourceSettings,
+    options: &'s CaptureOptions,
+    shutdown: &'s Shutdown,
+    control: Client,
+    replication: Connection,
+    output: Output,
+    store: Store,
+    identity: Identity,
+    stream_options: StreamOptions,
+    server_version: u32,
+    tables: Vec<Table>,
+}
+
+/// Where streaming starts after everything is prepared.
+struct Prepared {
+    from: Lsn,
+    last_commit: Option<Lsn>,
+    /// Read a snapshot first: attempt, and the exported snapshot's name if there is one.
+    snapshot: Option<(u32, Option<String>)>,
+}
+
+pub(super) async fn run(
+    settings: &SourceSettings,
+    options: &CaptureOptions,
+    shutdown: &Shutdown,
+    life: &mut Life,
+) -> Result<(), Failure> {
+    let output = Output::open(options.output, settings)?;
+    let store = Store::new(settings);
+    let position = if output.is_durable() { store.read(settings).await? } else { None };
+    let control = control::connect(&settings.database, settings.query_timeout).await?;
+    let server_version = control::server_version(&control).await?;
+    check_wal_level(&control).await?;
+    let mut replication = Connection::connect(&settings.database, Purpose::Replication).await?;
+    let system = replication::identify_system(&mut replication).await?;
+    let tables = captured_tables(settings, &control).await?;
+    let slot = slot::find(&control, &settings.slot.name).await?;
+    let decision = start::decide(settings, &system, position.as_ref(), slot.as_ref())?;
+    if life.end.is_none() {
+        life.end = match options.end {
+            None => None,
+            Some(EndPosition::Lsn(lsn)) => Some(lsn),
+            Some(EndPosition::Now) => Some(slot::current_wal_flush_lsn(&control).await?),
+        };
+    }
+    let stream_options = StreamOptions {
+        protocol: 1,
+        publication: settings.publication.name.clone(),
+        extra: settings.slot.stream_params.clone(),
+    };
+    let identity = identity(&control, &system, &decision, &stream_options).await?;
+    let session = Session {
+        settings,
+        options,
+        shutdown,
+        control,
+        replication,
+        output,
+        store,
+        identity,
+        stream_options,
+        server_version,
+        tables,
+    };
+    session.run(decision, life).await
+}
+
+impl Session<'_> {
+    async fn run(mut self, decision: Decision, life: &mut Life) -> Result<(), Failure> {
+        self.ensure_publication().await?;
+        let prepared = self.prepare(decision).await?;
+        life.has_run = true;
+        life.ran_since_failure = true;
+        let start = cdcd_capture::Start {
+            done_end_lsn: prepared.from,
+            last_commit_lsn: prepared.last_commit,
+            status_interval_ns: self.status_interval().await?.as_nanos() as i64,
+            lineage: self.identity.lineage,
+        };
+        let mut capture = Capture::new(self.settings.capture.clone(), start);
+        if let Some((_, exported)) = &prepared.snapshot {
+            let ended = snapshot::run(
+                self.settings,
+                &self.control,
+                &self.tables,
+                (prepared.from, exported.as_deref()),
+                &mut capture,
+                &mut self.output,
+                self.shutdown,
+            )
+            .await?;
+            if ended == Ended::Interrupted {
+                tracing::warn!("snapshot interrupted: the next start reads its tables again");
+                return Ok(());
+            }
+            let done = self.store.position(&self.identity, prepared.from, prepared.last_commit, None);
+            self.output.write_position(&self.store, &done).await?;
+        }
+        if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
+            tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
+            return Ok(());
+        }
+        self.stream(prepared.from, &mut capture, life.end).await
+    }
+
+    async fn stream(mut self, from: Lsn, capture: &mut Capture, end: Option<Lsn>) -> Result<(), Failure> {
+        self.start_replication(from).await?;
+        tracing::info!(slot = self.settings.slot.name, lsn = %from, "streaming");
+        let stream = Stream {
+            connection: self.replication,
+            control: &self.control,
+            capture,
+            output: &mut self.output,
+            store: &self.store,
+            identity: &self.identity,
+            end,
+            stats: StatsLine::new(self.options.stats_interval),
+        };
+        stream.run(self.shutdown).await?;
+        if let Some(end) = end.filter(|_| self.output.is_durable()) {
+            confirm_end(&self.control, &self.settings.slot.name, end).await?;
+        }
+        if self.settings.slot.drop_on_stop {
+            slot::drop(&self.control, &self.settings.slot.name).await?;
+            tracing::info!(slot = self.settings.slot.name, "slot dropped (slot.drop.on.stop)");
+        }
+        Ok(())
+    }
+
+    /// Starts the stream; a slot that is still in use is waited for.
+    async fn start_replication(&mut self, from: Lsn) -> Result<(), Failure> {
+        let mut retries = 0;
+        loop {
+            let started = replication::start(
+                &mut self.replication,
+                &self.settings.slot.name,
+                from,
+                &self.stream_options,
+            )
+            .await;
+            match started {
+                Ok(()) => return Ok(()),
+                Err(error) if error.code() == Some("55006") && retries < self.settings.slot.max_retries => {
+                    retries += 1;
+                    // Our own predecessor may need a moment to notice that its client is gone.
+                    let wait = if retries == 1 {
+                        Duration::from_millis(500)
+                    } else {
+                        self.settings.slot.retry_delay
+                    };
+                    tracing::warn!(
+                        slot = self.settings.slot.name,
+                        retries,
+                        wait_ms = wait.as_millis() as u64,
+                        "slot is in use, waiting"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.shutdown.requested() => return Err(error.into()),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The server ends a connection that stays silent for `wal_sender_timeout`, and while Kafka blocks its
+    /// questions wait unread behind data: so speak three times as often, whatever the property says.
+    async fn status_interval(&self) -> Result<Duration, Failure> {
+        let timeout = control::wal_sender_timeout(&self.control).await?;
+        let configured = self.settings.status_interval;
+        Ok(timeout.map_or(configured, |timeout| configured.min(timeout / 3)))
+    }
+
+    async fn ensure_publication(&self) -> Result<(), Failure> {
+        let published: Vec<(String, String)> = self
+            .tables
+            .iter()
+            .filter(|table| !table.is_unlogged && !table.is_partition)
+            .map(|table| (table.schema.clone(), table.name.clone()))
+            .collect();
+        let wanted = &self.settings.publication;
+        let outcome = publication::ensure(
+            &self.control,
+            &publication::Wanted {
+                name: &wanted.name,
+                auto_create: wanted.auto_create,
+                tables: &published,
+                via_partition_root: wanted.via_partition_root,
+                publish: wanted.publish.as_deref(),
+            },
+        )
+        .await?;
+        match outcome {
+            publication::Outcome::Used => {}
+            done => tracing::info!(publication = wanted.name, ?done, "publication made to fit"),
+        }
+        Ok(())
+    }
+
+    /// Creates the slot if need be, and makes the first position durable before anything depends on it.
+    async fn prepare(&mut self, decision: Decision) -> Result<Prepared, Failure> {
+        let (from, last_commit, snapshot, write_first) = match decision {
+            Decision::CreateSlot { snapshot, .. } => {
+                let options = SlotOptions { failover: self.settings.slot.failover };
+                let name = &self.settings.slot.name;
+                tracing::info!(slot = name, "creating the slot (waits for running transactions)");
+                let created =
+                    replication::create_slot(&mut self.replication, name, options, self.server_version)
+                        .await?;
+                tracing::info!(slot = name, lsn = %created.consistent_point, "slot created");
+                let snapshot = snapshot.then_some((1, created.snapshot));
+                (created.consistent_point, None, snapshot, true)
+            }
+            Decision::Resume { from, last_commit, snapshot, first, .. } => {
+                let snapshot = snapshot.map(|attempt| (attempt, None));
+                let write = first || snapshot.is_some();
+                (from, last_commit, snapshot, write)
+            }
+        };
+        if write_first {
+            let progress = snapshot
+                .as_ref()
+                .map(|(attempt, _)| SnapshotProgress { consistent_point: LsnText(from), attempt: *attempt });
+            let position = self.store.position(&self.identity, from, last_commit, progress);
+            self.output.write_position(&self.store, &position).await?;
+        }
+        Ok(Prepared { from, last_commit, snapshot })
+    }
+}
+
+async fn check_wal_level(control: &Client) -> Result<(), Failure> {
+    let row = control
+        .query_one("SELECT current_setting('wal_level')", &[])
+        .await
+        .map_err(|error| Failure::new(Exit::Dependency, error))?;
+    match row.get::<_, String>(0).as_str() {
+        "logical" => Ok(()),
+        other => Err(Failure::configuration(format!("wal_level is {other}, and logical decoding needs logical"))
+            .hint("ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on RDS: rds.logical_replication = 1)")),
+    }
+}
+
+async fn captured_tables(settings: &SourceSettings, control: &Client) -> Result<Vec<Table>, Failure> {
+    let tables = catalog::tables(control).await?;
+    let captured: Vec<Table> = tables
+        .into_iter()
+        .filter(|table| settings.capture.filters.captures(&table.schema, &table.name))
+        .collect();
+    for table in &captured {
+        let name = format!("{}.{}", table.schema, table.name);
+        if table.is_unlogged {
+            tracing::warn!(table = name, "unlogged table: PostgreSQL publishes no changes of it");
+        } else if table.replica_identity == 'd' && !table.has_primary_key && !table.is_partitioned {
+            tracing::warn!(
+                table = name,
+                "table without primary key: PostgreSQL will refuse its UPDATE and DELETE until REPLICA IDENTITY FULL is set"
+            );
+        }
+    }
+    if captured.is_empty() {
+        tracing::warn!("no table matches the include and exclude lists yet");
+    }
+    Ok(captured)
+}
+
+async fn identity(
+    control: &Client,
+    system: &System,
+    decision: &Decision,
+    options: &StreamOptions,
+) -> Result<Identity, Failure> {
+    let row = control
+        .query_one("SELECT oid FROM pg_database WHERE datname = current_database()", &[])
+        .await
+        .map_err(|error| Failure::new(Exit::Dependency, error))?;
+    Ok(Identity {
+        system_id: system.system_id.clone(),
+        timeline: system.timeline,
+        db_oid: row.get(0),
+        stream_options: options.text(),
+        lineage: match decision {
+            Decision::CreateSlot { lineage, .. } | Decision::Resume { lineage, .. } => *lineage,
+        },
+    })
+}
+
+/// The server must have taken the last acknowledgement before the command may say that it is done.
+async fn confirm_end(control: &Client, slot_name: &str, end: Lsn) -> Result<(), Failure> {
+    let mut confirmed = None;
+    for _ in 0..100 {
+        confirmed = slot::find(control, slot_name).await?.and_then(|slot| slot.confirmed_flush_lsn);
+        if confirmed.is_some_and(|lsn| lsn >= end) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(Failure::new(
+        Exit::Unexpected,
+        anyhow::anyhow!(
+            "slot {slot_name} is confirmed up to {confirmed:?} only, not up to the end position {end}"
+        ),
+    ))
+}

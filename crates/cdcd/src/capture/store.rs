@@ -1,0 +1,104 @@
+//! The position topic.
+
+use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
+use cdcd_kafka::admin::{Admin, TopicSpec};
+use cdcd_kafka::compacted;
+use cdcd_pgoutput::Lsn;
+
+use super::now_ns;
+use crate::connector::source::SourceSettings;
+use crate::exit::{Exit, Failure};
+
+/// What a position record says besides the LSN.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) system_id: String,
+    pub(super) timeline: u32,
+    pub(super) db_oid: u32,
+    pub(super) stream_options: String,
+    pub(super) lineage: u32,
+}
+
+/// Makes and reads positions of one connector.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) topic: String,
+    pub(super) key: String,
+    slot: String,
+    publication: String,
+}
+
+impl Store {
+    pub(crate) fn new(settings: &SourceSettings) -> Self {
+        Store {
+            topic: position::topic(&settings.name),
+            key: settings.name.clone(),
+            slot: settings.slot.name.clone(),
+            publication: settings.publication.name.clone(),
+        }
+    }
+
+    /// Makes the topic if it is not there, and reads the newest position.
+    pub(super) async fn read(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+        let admin = Admin::new(&settings.admin)?;
+        let spec = TopicSpec {
+            name: self.topic.clone(),
+            partitions: 1,
+            replication_factor: -1,
+            config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+        };
+        if admin.create_topic(&spec).await? {
+            tracing::info!(topic = self.topic, "position topic created");
+            return Ok(None);
+        }
+        self.peek(settings).await
+    }
+
+    /// Reads the newest position and makes nothing.
+    pub(crate) async fn peek(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+        // An absent topic would be waited for.
+        let (admin, topic) = (Admin::new(&settings.admin)?, self.topic.clone());
+        let found = tokio::task::spawn_blocking(move || admin.topic(&topic))
+            .await
+            .map_err(|error| Failure::new(Exit::Unexpected, error))??;
+        if found.is_none() {
+            return Ok(None);
+        }
+        let (consumer, topic) = (settings.consumer.clone(), self.topic.clone());
+        let values = tokio::task::spawn_blocking(move || compacted::read(&consumer, &topic))
+            .await
+            .map_err(|error| Failure::new(Exit::Unexpected, error))??;
+        match values.get(self.key.as_bytes()) {
+            None => Ok(None),
+            Some(value) => Position::decode(value).map(Some).map_err(|error| {
+                Failure::from(error).context(format!("E_POSITION_FORMAT: topic {}", self.topic))
+            }),
+        }
+    }
+
+    /// A position at `lsn`.
+    pub(super) fn position(
+        &self,
+        identity: &Identity,
+        lsn: Lsn,
+        last_commit: Option<Lsn>,
+        snapshot: Option<SnapshotProgress>,
+    ) -> Position {
+        Position {
+            v: position::VERSION,
+            lineage: identity.lineage,
+            system_id: identity.system_id.clone(),
+            timeline: identity.timeline,
+            db_oid: identity.db_oid,
+            slot: self.slot.clone(),
+            publication: self.publication.clone(),
+            done_end_lsn: LsnText(lsn),
+            last_commit_lsn: last_commit.map(LsnText),
+            open: None,
+            snapshot,
+            guarantee: Guarantee::AtLeastOnce,
+            stream_options: identity.stream_options.clone(),
+            wall_ms: now_ns() / 1_000_000,
+        }
+    }
+}

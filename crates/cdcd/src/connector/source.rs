@@ -1,0 +1,705 @@
+//! The settings of a capture, from its properties.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cdcd_capture::config::{
+    BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, JsonOptions,
+    KeyColumns, Modes, NameFilter, SkippedOperations, TimeMode,
+};
+use cdcd_kafka::ClientConfig;
+use cdcd_kafka::admin::TopicSpec;
+use cdcd_postgres::publication::AutoCreate;
+use cdcd_postgres::{Secret, SslMode};
+use regex::{Regex, RegexBuilder};
+
+use super::known::report_unused;
+use super::known_source::SOURCE;
+use super::properties::{Properties, PropertyError};
+
+/// The connector that we stand in for, as `source.version` names it.
+const CONNECTOR_VERSION: &str = "3.6.3.Final";
+const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
+const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
+
+/// `snapshot.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// Once, then stream.
+    Initial,
+    /// Once, then stop.
+    InitialOnly,
+    /// Never; stream only.
+    NoData,
+    /// At every start.
+    Always,
+    /// Also when the slot or its log is gone.
+    WhenNeeded,
+}
+
+/// Settings of the initial snapshot.
+#[derive(Debug, Clone)]
+pub struct SnapshotSettings {
+    /// When.
+    pub mode: SnapshotMode,
+    /// `snapshot.include.collection.list`: which of the captured tables.
+    pub tables: NameFilter,
+    /// `snapshot.select.statement.overrides`, by `schema.table`.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Settings of the replication slot.
+#[derive(Debug, Clone)]
+pub struct SlotSettings {
+    /// `slot.name`
+    pub name: String,
+    /// `slot.failover`
+    pub failover: bool,
+    /// `slot.drop.on.stop`
+    pub drop_on_stop: bool,
+    /// `slot.stream.params`
+    pub stream_params: Vec<(String, String)>,
+    /// `slot.max.retries`
+    pub max_retries: u32,
+    /// `slot.retry.delay.ms`
+    pub retry_delay: Duration,
+}
+
+/// Settings of the publication.
+#[derive(Debug, Clone)]
+pub struct PublicationSettings {
+    /// `publication.name`
+    pub name: String,
+    /// `publication.autocreate.mode`
+    pub auto_create: AutoCreate,
+    /// `publish.via.partition.root`
+    pub via_partition_root: bool,
+    /// `publish`, if `skipped.operations` is set explicitly.
+    pub publish: Option<String>,
+}
+
+/// `topic.creation.*`: rules in order, the default last. Empty: the broker creates topics by itself.
+#[derive(Debug, Clone, Default)]
+pub struct TopicCreation {
+    rules: Vec<TopicRule>,
+}
+
+#[derive(Debug, Clone)]
+struct TopicRule {
+    include: Vec<Regex>,
+    exclude: Vec<Regex>,
+    partitions: i32,
+    replication_factor: i32,
+    config: Vec<(String, String)>,
+}
+
+/// Everything that `cdcd capture` needs to know.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Connector name, else `topic.prefix`.
+    pub name: String,
+    /// The engine's settings.
+    pub capture: cdcd_capture::Config,
+    /// How to reach the database.
+    pub database: cdcd_postgres::Config,
+    /// `database.query.timeout.ms`
+    pub query_timeout: Option<Duration>,
+    /// Slot.
+    pub slot: SlotSettings,
+    /// Publication.
+    pub publication: PublicationSettings,
+    /// Snapshot.
+    pub snapshot: SnapshotSettings,
+    /// `status.update.interval.ms`
+    pub status_interval: Duration,
+    /// Settings of the producer.
+    pub producer: ClientConfig,
+    /// Settings for reading the position.
+    pub consumer: ClientConfig,
+    /// Settings for making topics.
+    pub admin: ClientConfig,
+    /// How topics are made.
+    pub topic_creation: TopicCreation,
+    /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
+    pub retry_wait: Duration,
+    /// How long a dependency may stay away before the process ends with exit 3.
+    pub retry_budget: Duration,
+}
+
+/// Whether Kafka is needed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KafkaNeed {
+    /// Records go to Kafka.
+    Required,
+    /// `--output stdout` or `null`.
+    None,
+}
+
+impl SourceSettings {
+    /// Checks all properties.
+    ///
+    /// # Errors
+    /// The first property that is missing, wrong, contradictory, or cannot be honoured.
+    pub fn new(properties: &Properties, kafka: KafkaNeed) -> Result<Self, PropertyError> {
+        check_class(properties)?;
+        let prefix = properties.required("topic.prefix")?.to_owned();
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if !prefix.chars().all(valid) {
+            return Err(PropertyError::new(
+                "topic.prefix",
+                "may hold letters, digits, '.', '_' and '-' only",
+            ));
+        }
+        let name = properties.non_empty("name").unwrap_or(&prefix).to_owned();
+        let database = database(properties, &name)?;
+        let bootstrap = match kafka {
+            KafkaNeed::Required => properties.required("bootstrap.servers").map_err(|error| {
+                error.hint("give --bootstrap-servers HOST:PORT, or a worker file with --worker")
+            })?,
+            KafkaNeed::None => properties.non_empty("bootstrap.servers").unwrap_or_default(),
+        };
+        let client = |kind: &str| client_config(properties, bootstrap, kind, &name);
+        let settings = SourceSettings {
+            capture: capture_config(properties, &prefix, &database.database)?,
+            query_timeout: milliseconds(properties, "database.query.timeout.ms", 600_000)?,
+            slot: slot(properties)?,
+            publication: publication(properties)?,
+            snapshot: snapshot(properties)?,
+            status_interval: milliseconds(properties, "status.update.interval.ms", 10_000)?
+                .unwrap_or(Duration::from_secs(10)),
+            producer: client("producer")?,
+            consumer: client("consumer")?,
+            admin: client("admin")?,
+            topic_creation: TopicCreation::new(properties)?,
+            retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
+                .unwrap_or(Duration::from_secs(10)),
+            retry_budget: retry_budget(properties)?,
+            name,
+            database,
+        };
+        let _: u32 = properties.number("tasks.max", 1)?;
+        report_unused(properties, &[SOURCE])?;
+        Ok(settings)
+    }
+}
+
+fn check_class(properties: &Properties) -> Result<(), PropertyError> {
+    match properties.non_empty("connector.class") {
+        None | Some(CONNECTOR_CLASS | "PostgresConnector") => {}
+        Some(other) => {
+            return Err(PropertyError::new("connector.class", format!("'{other}' is not {CONNECTOR_CLASS}"))
+                .hint("cdcd capture runs PostgreSQL sources; a sink connector is run by cdcd sink"));
+        }
+    }
+    match properties.non_empty("plugin.name") {
+        Some("pgoutput") => Ok(()),
+        None | Some("decoderbufs") => {
+            tracing::warn!(
+                "plugin.name is decoderbufs (Debezium's default) or unset: pgoutput is used, which every server has"
+            );
+            Ok(())
+        }
+        Some(other) => Err(PropertyError::new("plugin.name", format!("'{other}' is not pgoutput"))),
+    }
+}
+
+fn database(properties: &Properties, name: &str) -> Result<cdcd_postgres::Config, PropertyError> {
+    let file = |key: &str| properties.non_empty(key).map(Into::into);
+    let timeout = milliseconds(properties, "database.connection.timeout.ms", 30_000)?;
+    Ok(cdcd_postgres::Config {
+        host: properties.required("database.hostname")?.to_owned(),
+        port: properties.number("database.port", 5432)?,
+        user: properties.required("database.user")?.to_owned(),
+        password: properties.text("database.password").map(Secret::new),
+        database: properties.required("database.dbname")?.to_owned(),
+        ssl_mode: properties.choice(
+            "database.sslmode",
+            SslMode::Prefer,
+            &[
+                ("disable", SslMode::Disable),
+                ("allow", SslMode::Allow),
+                ("prefer", SslMode::Prefer),
+                ("require", SslMode::Require),
+                ("verify-ca", SslMode::VerifyCa),
+                ("verify-full", SslMode::VerifyFull),
+            ],
+        )?,
+        ssl_root_cert: file("database.sslrootcert"),
+        ssl_cert: file("database.sslcert"),
+        ssl_key: file("database.sslkey"),
+        connect_timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        application_name: format!("cdcd {name}"),
+    })
+}
+
+fn client_config(
+    properties: &Properties,
+    bootstrap: &str,
+    kind: &str,
+    name: &str,
+) -> Result<ClientConfig, PropertyError> {
+    let mut config = ClientConfig::new(bootstrap);
+    config.set("client.id", format!("cdcd-{name}"));
+    // Plain security.*, sasl.* and ssl.* are the worker's own; `producer.*` and the overrides come on top.
+    let shared = ["security.", "sasl.", "ssl."];
+    for prefix in shared {
+        for (rest, value) in properties.with_prefix(prefix) {
+            set_java(&mut config, &format!("{prefix}{rest}"), value)?;
+        }
+    }
+    for prefix in [format!("{kind}."), format!("{kind}.override.")] {
+        for (key, value) in properties.with_prefix(&prefix) {
+            if !key.starts_with("override.") {
+                set_java(&mut config, key, value)
+                    .map_err(|error| PropertyError { key: format!("{prefix}{}", error.key), ..error })?;
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn set_java(config: &mut ClientConfig, key: &str, value: &str) -> Result<(), PropertyError> {
+    config.set_java(key, value).map_err(|error| match error {
+        cdcd_kafka::Error::Config { key, problem } => PropertyError::new(key, problem),
+        other => PropertyError::new(key, other.to_string()),
+    })
+}
+
+fn capture_config(
+    properties: &Properties,
+    prefix: &str,
+    database: &str,
+) -> Result<cdcd_capture::Config, PropertyError> {
+    Ok(cdcd_capture::Config {
+        topic_prefix: prefix.to_owned(),
+        topic_delimiter: properties.non_empty("topic.delimiter").unwrap_or(".").to_owned(),
+        database: database.to_owned(),
+        connector_version: CONNECTOR_VERSION.to_owned(),
+        run_id: uuid::Uuid::now_v7().to_string(),
+        filters: Filters {
+            schemas: name_filter(properties, "schema")?,
+            tables: name_filter(properties, "table")?,
+            columns: name_filter(properties, "column")?,
+            ignore_builtin: properties.boolean("table.ignore.builtin", true)?,
+        },
+        modes: modes(properties)?,
+        message_key_columns: message_key_columns(properties)?,
+        tombstones_on_delete: properties.boolean("tombstones.on.delete", true)?,
+        skipped_operations: skipped_operations(properties)?,
+        skip_unchanged: properties.boolean("skip.messages.without.change", false)?,
+        conversion_failure: properties.choice(
+            "event.converting.failure.handling.mode",
+            ConversionFailure::Fail,
+            &[
+                ("fail", ConversionFailure::Fail),
+                ("warn", ConversionFailure::Warn),
+                ("skip", ConversionFailure::Skip),
+            ],
+        )?,
+        extended_headers: properties.boolean("extended.headers.enabled", true)?,
+        key: converter(properties, "key.converter")?,
+        value: converter(properties, "value.converter")?,
+        heartbeat: heartbeat(properties, prefix)?,
+    })
+}
+
+fn modes(properties: &Properties) -> Result<Modes, PropertyError> {
+    let defaults = Modes::default();
+    let placeholder = match properties.text("unavailable.value.placeholder") {
+        None => defaults.unavailable_placeholder,
+        Some(text) => match text.strip_prefix("hex:") {
+            None => text.as_bytes().to_vec(),
+            Some(hex) => decode_hex(hex).ok_or_else(|| {
+                PropertyError::new(
+                    "unavailable.value.placeholder",
+                    "hex: is not followed by hexadecimal octets",
+                )
+            })?,
+        },
+    };
+    let digits = properties.number("money.fraction.digits", defaults.money_fraction_digits)?;
+    if !(0..=18).contains(&digits) {
+        return Err(PropertyError::new("money.fraction.digits", "is not between 0 and 18"));
+    }
+    Ok(Modes {
+        decimal: properties.choice(
+            "decimal.handling.mode",
+            DecimalMode::Precise,
+            &[
+                ("precise", DecimalMode::Precise),
+                ("string", DecimalMode::String),
+                ("double", DecimalMode::Double),
+            ],
+        )?,
+        time: properties.choice(
+            "time.precision.mode",
+            TimeMode::Adaptive,
+            &[
+                ("adaptive", TimeMode::Adaptive),
+                ("adaptive_time_microseconds", TimeMode::AdaptiveTimeMicroseconds),
+                ("connect", TimeMode::Connect),
+                ("isostring", TimeMode::IsoString),
+                ("microseconds", TimeMode::Microseconds),
+                ("nanoseconds", TimeMode::Nanoseconds),
+            ],
+        )?,
+        binary: properties.choice(
+            "binary.handling.mode",
+            BinaryMode::Bytes,
+            &[
+                ("bytes", BinaryMode::Bytes),
+                ("base64", BinaryMode::Base64),
+                ("base64-url-safe", BinaryMode::Base64UrlSafe),
+                ("hex", BinaryMode::Hex),
+            ],
+        )?,
+        interval: properties.choice(
+            "interval.handling.mode",
+            IntervalMode::Numeric,
+            &[("numeric", IntervalMode::Numeric), ("string", IntervalMode::String)],
+        )?,
+        hstore: properties.choice(
+            "hstore.handling.mode",
+            HstoreMode::Json,
+            &[("json", HstoreMode::Json), ("map", HstoreMode::Map)],
+        )?,
+        money_fraction_digits: digits,
+        include_unknown: properties.boolean("include.unknown.datatypes", false)?,
+        unavailable_placeholder: placeholder,
+    })
+}
+
+fn decode_hex(hex: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8));
+    if rest.is_empty() { bytes.collect() } else { None }
+}
+
+fn converter(properties: &Properties, key: &str) -> Result<JsonOptions, PropertyError> {
+    match properties.non_empty(key) {
+        None | Some(JSON_CONVERTER | "JsonConverter") => {}
+        Some(other) => {
+            return Err(PropertyError::new(key, format!("converter '{other}' is not supported"))
+                .hint(format!("supported in this version: {JSON_CONVERTER}")));
+        }
+    }
+    let decimal = format!("{key}.decimal.format");
+    if let Some(format) = properties.non_empty(&decimal)
+        && !format.eq_ignore_ascii_case("BASE64")
+    {
+        return Err(PropertyError::new(decimal, "only BASE64 is supported in this version"));
+    }
+    Ok(JsonOptions {
+        schemas: properties.boolean(&format!("{key}.schemas.enable"), true)?,
+        null_as_default: properties.boolean(&format!("{key}.replace.null.with.default"), true)?,
+    })
+}
+
+fn heartbeat(properties: &Properties, prefix: &str) -> Result<Option<Heartbeat>, PropertyError> {
+    let interval = milliseconds(properties, "heartbeat.interval.ms", 0)?;
+    let topic_prefix = properties.non_empty("topic.heartbeat.prefix").unwrap_or("__debezium-heartbeat");
+    let delimiter = properties.non_empty("topic.delimiter").unwrap_or(".");
+    let topic = match properties.non_empty("topic.heartbeat.name") {
+        Some(name) => name.to_owned(),
+        None => cdcd_debezium::topic::heartbeat_topic(topic_prefix, delimiter, prefix),
+    };
+    Ok(interval.map(|interval| Heartbeat { interval_ns: interval.as_nanos() as i64, topic }))
+}
+
+/// A duration; zero means off.
+fn milliseconds(properties: &Properties, key: &str, default: u64) -> Result<Option<Duration>, PropertyError> {
+    let value = properties.number(key, default)?;
+    Ok((value > 0).then(|| Duration::from_millis(value)))
+}
+
+fn retry_budget(properties: &Properties) -> Result<Duration, PropertyError> {
+    let retries: i64 = properties.number("errors.max.retries", -1)?;
+    let budget: u64 = properties.number("cdcd.retry.budget.ms", 300_000)?;
+    Ok(if retries == 0 { Duration::ZERO } else { Duration::from_millis(budget) })
+}
+
+/// `<what>.include.list` or `<what>.exclude.list`, not both.
+fn name_filter(properties: &Properties, what: &str) -> Result<NameFilter, PropertyError> {
+    let include_key = format!("{what}.include.list");
+    let exclude_key = format!("{what}.exclude.list");
+    let include = patterns(properties, &include_key)?;
+    let exclude = patterns(properties, &exclude_key)?;
+    match (include.is_empty(), exclude.is_empty()) {
+        (true, true) => Ok(NameFilter::All),
+        (false, true) => Ok(NameFilter::Include(include)),
+        (true, false) => Ok(NameFilter::Exclude(exclude)),
+        (false, false) => {
+            Err(PropertyError::new(include_key, format!("cannot be set together with {exclude_key}")))
+        }
+    }
+}
+
+fn patterns(properties: &Properties, key: &str) -> Result<Vec<Regex>, PropertyError> {
+    properties.list(key).iter().map(|pattern| anchored(key, pattern)).collect()
+}
+
+/// An anchored, case-insensitive expression.
+fn anchored(key: &str, pattern: &str) -> Result<Regex, PropertyError> {
+    RegexBuilder::new(&format!("^(?:{pattern})$")).case_insensitive(true).build().map_err(|error| {
+        PropertyError::new(key, format!("'{pattern}' is not an expression that can be used: {error}"))
+            .hint("look-around and back-references of Java are not supported")
+    })
+}
+
+fn message_key_columns(properties: &Properties) -> Result<Vec<KeyColumns>, PropertyError> {
+    let key = "message.key.columns";
+    let Some(text) = properties.non_empty(key) else { return Ok(Vec::new()) };
+    let entries = text.split(';').map(str::trim).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| {
+            let (table, columns) = entry
+                .split_once(':')
+                .ok_or_else(|| PropertyError::new(key, format!("'{entry}' is not schema.table:column,…")))?;
+            let columns = columns.split(',').map(|column| column.trim().to_owned()).collect();
+            Ok(KeyColumns { table: anchored(key, table.trim())?, columns })
+        })
+        .collect()
+}
+
+fn skipped_operations(properties: &Properties) -> Result<SkippedOperations, PropertyError> {
+    let key = "skipped.operations";
+    let list = properties.list(key);
+    if list.is_empty() {
+        return Ok(SkippedOperations::default());
+    }
+    let mut skipped = SkippedOperations { create: false, update: false, delete: false, truncate: false };
+    for operation in &list {
+        match operation.as_str() {
+            "c" => skipped.create = true,
+            "u" => skipped.update = true,
+            "d" => skipped.delete = true,
+            "t" => skipped.truncate = true,
+            "none" => {}
+            other => {
+                return Err(PropertyError::new(key, format!("'{other}' is not one of c, u, d, t, none")));
+            }
+        }
+    }
+    Ok(skipped)
+}
+
+fn slot(properties: &Properties) -> Result<SlotSettings, PropertyError> {
+    let name = properties.non_empty("slot.name").unwrap_or("debezium").to_owned();
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.len() > 63 || !name.chars().all(valid) {
+        return Err(PropertyError::new(
+            "slot.name",
+            format!("'{name}' is not 1 to 63 lower-case letters, digits and underscores"),
+        ));
+    }
+    let params = properties.non_empty("slot.stream.params").unwrap_or_default();
+    let stream_params = params
+        .split(';')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => Err(PropertyError::new("slot.stream.params", format!("'{pair}' is not name=value"))),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(SlotSettings {
+        name,
+        failover: properties.boolean("slot.failover", false)?,
+        drop_on_stop: properties.boolean("slot.drop.on.stop", false)?,
+        stream_params,
+        max_retries: properties.number("slot.max.retries", 6)?,
+        retry_delay: Duration::from_millis(properties.number("slot.retry.delay.ms", 10_000)?),
+    })
+}
+
+fn publication(properties: &Properties) -> Result<PublicationSettings, PropertyError> {
+    let explicit = properties.non_empty("skipped.operations").is_some();
+    let skipped = skipped_operations(properties)?;
+    let operations = [
+        ("insert", skipped.create),
+        ("update", skipped.update),
+        ("delete", skipped.delete),
+        ("truncate", skipped.truncate),
+    ];
+    let publish =
+        operations.iter().filter(|(_, skipped)| !skipped).map(|(name, _)| *name).collect::<Vec<_>>();
+    Ok(PublicationSettings {
+        name: properties.non_empty("publication.name").unwrap_or("dbz_publication").to_owned(),
+        auto_create: properties.choice(
+            "publication.autocreate.mode",
+            AutoCreate::AllTables,
+            &[
+                ("disabled", AutoCreate::Disabled),
+                ("all_tables", AutoCreate::AllTables),
+                ("filtered", AutoCreate::Filtered),
+                ("no_tables", AutoCreate::NoTables),
+            ],
+        )?,
+        via_partition_root: properties.boolean("publish.via.partition.root", false)?,
+        publish: explicit.then(|| publish.join(", ")),
+    })
+}
+
+fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> {
+    let mode = properties.choice(
+        "snapshot.mode",
+        SnapshotMode::Initial,
+        &[
+            ("initial", SnapshotMode::Initial),
+            ("initial_only", SnapshotMode::InitialOnly),
+            ("no_data", SnapshotMode::NoData),
+            ("never", SnapshotMode::NoData),
+            ("always", SnapshotMode::Always),
+            ("when_needed", SnapshotMode::WhenNeeded),
+        ],
+    )?;
+    if properties.non_empty("snapshot.mode") == Some("never") {
+        tracing::warn!("snapshot.mode=never is Debezium 2.x: it is read as no_data");
+    }
+    let include = patterns(properties, "snapshot.include.collection.list")?;
+    let listed = properties.list("snapshot.select.statement.overrides");
+    let mut overrides = BTreeMap::new();
+    for table in listed {
+        let key = format!("snapshot.select.statement.overrides.{table}");
+        overrides.insert(table, properties.required(&key)?.to_owned());
+    }
+    Ok(SnapshotSettings {
+        mode,
+        tables: if include.is_empty() { NameFilter::All } else { NameFilter::Include(include) },
+        overrides,
+    })
+}
+
+impl TopicCreation {
+    fn new(properties: &Properties) -> Result<Self, PropertyError> {
+        let mut groups = properties.list("topic.creation.groups");
+        let has_default = properties.with_prefix("topic.creation.default.").next().is_some();
+        if groups.is_empty() && !has_default {
+            return Ok(TopicCreation::default());
+        }
+        groups.push("default".to_owned());
+        let rules = groups.iter().map(|group| TopicRule::new(properties, group)).collect::<Result<_, _>>()?;
+        Ok(TopicCreation { rules })
+    }
+
+    /// How to make `topic`; `None` if the broker is to do it.
+    pub fn spec(&self, topic: &str) -> Option<TopicSpec> {
+        let matches = |list: &[Regex]| list.iter().any(|pattern| pattern.is_match(topic));
+        let rule = self.rules.iter().find(|rule| matches(&rule.include) && !matches(&rule.exclude))?;
+        Some(TopicSpec {
+            name: topic.to_owned(),
+            partitions: rule.partitions,
+            replication_factor: rule.replication_factor,
+            config: rule.config.clone(),
+        })
+    }
+}
+
+impl TopicRule {
+    fn new(properties: &Properties, group: &str) -> Result<Self, PropertyError> {
+        let key = |name: &str| format!("topic.creation.{group}.{name}");
+        let is_default = group == "default";
+        let required_number = |name: &str| -> Result<i32, PropertyError> {
+            if is_default {
+                properties.required(&key(name))?;
+            }
+            properties.number(&key(name), -1)
+        };
+        let include = match is_default {
+            true => vec![anchored("topic.creation.default.include", ".*")?],
+            false => patterns(properties, &key("include"))?,
+        };
+        let prefix = format!("topic.creation.{group}.");
+        let own = ["include", "exclude", "partitions", "replication.factor"];
+        let config = properties
+            .with_prefix(&prefix)
+            .filter(|(name, _)| !own.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Ok(TopicRule {
+            include,
+            exclude: patterns(properties, &key("exclude"))?,
+            partitions: required_number("partitions")?,
+            replication_factor: required_number("replication.factor")?,
+            config,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::properties::Origin;
+
+    fn properties(pairs: &[(&str, &str)]) -> Properties {
+        let mut properties = Properties::default();
+        let required = [
+            ("topic.prefix", "cdc"),
+            ("database.hostname", "h"),
+            ("database.user", "u"),
+            ("database.dbname", "d"),
+            ("bootstrap.servers", "b:1"),
+        ];
+        for (key, value) in required.iter().chain(pairs) {
+            properties.set(*key, *value, Origin::Connector);
+        }
+        properties
+    }
+
+    fn error(pairs: &[(&str, &str)]) -> String {
+        SourceSettings::new(&properties(pairs), KafkaNeed::Required).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn defaults_are_debeziums() {
+        let settings = SourceSettings::new(&properties(&[]), KafkaNeed::Required).unwrap();
+        assert_eq!(settings.name, "cdc");
+        assert_eq!(settings.slot.name, "debezium");
+        assert_eq!(settings.publication.name, "dbz_publication");
+        assert_eq!(settings.publication.auto_create, AutoCreate::AllTables);
+        assert_eq!(settings.publication.publish, None);
+        assert_eq!(settings.database.port, 5432);
+        assert!(settings.capture.key.schemas && settings.capture.value.schemas);
+        assert!(settings.topic_creation.spec("cdc.public.t").is_none());
+    }
+
+    #[test]
+    fn wrong_properties_name_their_key() {
+        for (pairs, expected) in [
+            (&[("topic.prefix", "a b")][..], "topic.prefix"),
+            (&[("slot.name", "My-Slot")], "slot.name"),
+            (&[("table.include.list", "a"), ("table.exclude.list", "b")], "table.include.list"),
+            (&[("table.include.list", "a(?=b)")], "table.include.list"),
+            (&[("decimal.handling.mode", "exact")], "decimal.handling.mode"),
+            (&[("value.converter", "com.acme.Mine")], "value.converter"),
+            (&[("transforms", "unwrap")], "transforms"),
+            (&[("converters", "isbn")], "converters"),
+            (&[("connector.class", "com.acme.Mine")], "connector.class"),
+            (&[("database.port", "fivethousand")], "database.port"),
+            (
+                &[("producer.override.ssl.keystore.location", "/x.jks")],
+                "producer.override.ssl.keystore.location",
+            ),
+        ] {
+            let message = error(pairs);
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn topic_groups_come_before_the_default() {
+        let pairs = [
+            ("topic.creation.groups", "big"),
+            ("topic.creation.big.include", "cdc\\.public\\.big.*"),
+            ("topic.creation.big.partitions", "12"),
+            ("topic.creation.big.cleanup.policy", "compact"),
+            ("topic.creation.default.partitions", "3"),
+            ("topic.creation.default.replication.factor", "1"),
+        ];
+        let settings = SourceSettings::new(&properties(&pairs), KafkaNeed::Required).unwrap();
+        let big = settings.topic_creation.spec("cdc.public.big_one").unwrap();
+        assert_eq!((big.partitions, big.replication_factor), (12, -1));
+        assert_eq!(big.config, [("cleanup.policy".to_owned(), "compact".to_owned())]);
+        assert_eq!(settings.topic_creation.spec("cdc.public.t").unwrap().partitions, 3);
+    }
+}

@@ -1,0 +1,9 @@
+//! The whole way on real services.
+#![allow(clippy::unwrap_used)]
+
+mod capture;
+mod check;
+mod kit;
+mod sink;
+mod verify;
+mod whole_way;
