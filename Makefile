@@ -1,0 +1,37 @@
+# `make` lists the targets. The work is in scripts/ and in `cargo xtask`.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo bench deny fmt services services-down fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what building and testing need (Debian-like; root or sudo)
+	scripts/setup
+
+test: ## install what is missing, then fmt, clippy, tidy, wasm32 and all tests on real services
+	scripts/test
+
+demo: ## PostgreSQL to "Snowflake" on this machine, for DEMO_SECONDS (60), then verify
+	scripts/setup
+	cargo xtask demo
+
+bench: ## the criterion benches
+	cargo bench --package cdcd-benches
+
+deny: ## licences, banned crates and sources of all dependencies (installs cargo-deny if missing)
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+
+fmt: ## format all code
+	cargo fmt --all
+
+services: ## start PostgreSQL and Kafka and print how to reach them
+	cargo xtask services up
+
+services-down: ## stop all services of this checkout
+	cargo xtask services down
+
+fuzz: ## fuzz the decoder for FUZZ_SECONDS (60) on the stable toolchain (installs cargo-fuzz if missing)
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	cd fuzz && cargo fuzz run -s none decoder -- -max_total_time=$${FUZZ_SECONDS:-60} -print_final_stats=1

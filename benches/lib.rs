@@ -1,0 +1,3 @@
+//! The streams that the benches run over: deterministic, made here, never recorded from anybody's database.
+
+pub mod streams;
