@@ -412,12 +412,14 @@ impl Figures {
         let seconds = self.last.0.elapsed().as_secs_f64().max(0.001);
         let per_second = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds).round();
         eprintln!(
-            "sink: {} records ({}/s), {} rows durable ({}/s), lag {}, {} batches, {:.1} MB, {} merges, {} reopens, \
+            "sink: {} records ({}/s), {} rows durable ({}/s), {} pending, lag {}, {} batches, {:.1} MB, {} merges, \
+             {} reopens, \
              {} dead letters, {} stopped",
             stats.records,
             per_second(stats.records, self.last.1.records),
             stats.rows_durable,
             per_second(stats.rows_durable, self.last.1.rows_durable),
+            stats.rows_pending,
             stats.lag_records,
             stats.batches,
             stats.batch_bytes as f64 / 1e6,

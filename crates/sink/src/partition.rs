@@ -376,6 +376,11 @@ impl Partition {
         u64::try_from(self.high.max(self.position) - self.committable()).unwrap_or(0)
     }
 
+    /// Rows that were read and are not durable yet.
+    pub(crate) fn rows_pending(&self) -> u64 {
+        self.rows.saturating_sub(self.durable_rows) + u64::from(self.building.rows)
+    }
+
     pub(crate) fn learns_before_landing(&self, landing: Landing) -> bool {
         landing == Landing::Log && self.phase == Phase::Learning
     }

@@ -72,6 +72,7 @@ impl Sink {
         let owned = self.partitions.values();
         Stats {
             partitions: owned.len().try_into().unwrap_or(u64::MAX),
+            rows_pending: owned.clone().map(Partition::rows_pending).sum(),
             lag_records: owned.map(Partition::lag).sum(),
             ..self.stats
         }

@@ -31,6 +31,8 @@ pub struct Stats {
     pub stopped: u64,
     /// Partitions owned now.
     pub partitions: u64,
+    /// Rows in batches that are not durable yet.
+    pub rows_pending: u64,
     /// Records between the newest durable one and the end of the log, as last told.
     pub lag_records: u64,
 }

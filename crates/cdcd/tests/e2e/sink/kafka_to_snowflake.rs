@@ -10,7 +10,7 @@ use cdcd_snowflake_emulator::settings::Settings;
 use cdcd_snowflake_emulator::streaming::{BinaryFormat, Mode};
 use cdcd_snowflake_emulator::{Config, Emulator};
 use cdcd_testkit::services::{self, Database};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,12 +119,17 @@ fn encoder() -> Box<NdjsonEncoder> {
 
 /// The binary as a process of its own; the connector goes in by standard input.
 fn start(properties: &Properties, flags: &[&str]) -> Child {
+    start_as(properties, flags, Stdio::inherit())
+}
+
+fn start_as(properties: &Properties, flags: &[&str], stderr: Stdio) -> Child {
     let config: serde_json::Map<String, serde_json::Value> =
         properties.entries().map(|(key, text, _)| (key.to_owned(), text.into())).collect();
     let mut child = Command::new(env!("CARGO_BIN_EXE_cdcd"))
         .args(["--log-level", "warn", "sink", "-"])
         .args(flags)
         .stdin(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .expect("cdcd starts");
     let mut input = child.stdin.take().expect("a pipe");
@@ -132,6 +137,20 @@ fn start(properties: &Properties, flags: &[&str]) -> Child {
         .write_all(serde_json::Value::Object(config).to_string().as_bytes())
         .expect("the connector is written");
     child
+}
+
+/// Waits until the process says something on standard error, and goes on reading so that it can say more.
+fn wait_for_line(child: &mut Child, part: &str) {
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.for_each(|line| drop(said.send(line))));
+    let (began, mut all) = (std::time::Instant::now(), String::new());
+    while !all.contains(part) {
+        let left = TEST_MAX.saturating_sub(began.elapsed());
+        let line = heard.recv_timeout(left).unwrap_or_else(|_| panic!("{part:?} was not said: {all}"));
+        all.push_str(&line);
+        all.push('\n');
+    }
 }
 
 /// How a process ends, within the time of a test.
@@ -356,14 +375,9 @@ async fn told_to_stop_it_drains_and_commits() {
     bench.make_topic(&topic, 1).await;
     let properties = account.properties(&bench, &topic, &[("cdcd.batch.age.max.ms", "60000")]);
     bench.produce(&topic, &(0..50).map(|id| event("c", id, Some("x"), id as u64 + 1)).collect::<Vec<_>>());
-    let mut sink = start(&properties, &[]);
-    // The table is made when the first records have been read; the batch itself is not due for a minute.
-    let client = account.client(&properties);
-    let began = std::time::Instant::now();
-    while client.query("looking", r#"SELECT COUNT(*) FROM "ORDERS__LOG""#).await.is_err() {
-        assert!(began.elapsed() < TEST_MAX, "no table within {TEST_MAX:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let mut sink = start_as(&properties, &["--stats-interval", "50ms"], Stdio::piped());
+    // The batch itself is not due for a minute: only the stop sends it.
+    wait_for_line(&mut sink, " 0 rows durable (0/s), 50 pending,");
     let told = Command::new("kill").args(["-TERM", &sink.id().to_string()]).status().expect("kill runs");
     assert!(told.success());
     assert!(ended(&mut sink).await.success(), "exit 0");
