@@ -1,10 +1,11 @@
 //! `cdcd capture`: the run loop of one source connector.
 //!
 //! [`session`] is one life between two failures: it opens the output, decides where to start ([`start`]),
-//! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`store`] keeps the position, [`output`] takes
-//! the records, [`catalog`] answers the engine's questions.
+//! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`output`] takes the records, [`delivery`]
+//! commits them, [`store`] keeps the position, [`catalog`] answers the engine's questions.
 
 mod catalog;
+mod delivery;
 mod output;
 mod report;
 mod session;

@@ -3,7 +3,7 @@
 //! The order matters: who is the server, what does the position say, what does the slot say. Nothing that
 //! exists is ever repaired in silence; every doubt is a named stop.
 
-use cdcd_capture::position::Position;
+use cdcd_capture::position::{OpenTransaction, Position};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::replication::System;
 use cdcd_postgres::slot::SlotInfo;
@@ -20,11 +20,11 @@ pub(crate) enum Decision {
     Resume {
         from: Lsn,
         last_commit: Option<Lsn>,
+        /// The part of the next transaction that is in Kafka, too.
+        open: Option<OpenTransaction>,
         /// Read a snapshot first; its rows are marked with `from`. The number is the attempt.
         snapshot: Option<u32>,
         lineage: u32,
-        /// There was no position: write one before anything else.
-        first: bool,
     },
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn decide(
                 "no stored position, but the slot exists: starting at what was confirmed on it"
             );
             let snapshot = wants_data.then_some(1);
-            Ok(Decision::Resume { from, last_commit: None, snapshot, lineage: 0, first: true })
+            Ok(Decision::Resume { from, last_commit: None, open: None, snapshot, lineage: 0 })
         }
         (Some(position), slot) => {
             check_server(system, position)?;
@@ -104,9 +104,9 @@ fn resume(
     Ok(Decision::Resume {
         from: done,
         last_commit: position.last_commit_lsn.map(|lsn| lsn.0),
+        open: position.open.clone(),
         snapshot,
         lineage: position.lineage,
-        first: false,
     })
 }
 

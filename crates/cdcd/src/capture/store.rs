@@ -1,9 +1,11 @@
 //! The position topic.
 
+use std::collections::BTreeMap;
+
+use cdcd_capture::CommitPoint;
 use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::compacted;
-use cdcd_pgoutput::Lsn;
 
 use super::now_ns;
 use crate::connector::source::SourceSettings;
@@ -17,6 +19,10 @@ pub(super) struct Identity {
     pub(super) db_oid: u32,
     pub(super) stream_options: String,
     pub(super) lineage: u32,
+    pub(super) guarantee: Guarantee,
+    pub(super) cluster_id: String,
+    pub(super) writer: String,
+    pub(super) writer_epoch: u64,
 }
 
 /// Makes and reads positions of one connector.
@@ -76,12 +82,18 @@ impl Store {
         }
     }
 
-    /// A position at `lsn`.
+    /// Id of the Kafka cluster; empty if it has none.
+    pub(super) async fn cluster_id(&self, settings: &SourceSettings) -> Result<String, Failure> {
+        let admin = Admin::new(&settings.admin)?;
+        let id = tokio::task::spawn_blocking(move || admin.cluster_id()).await;
+        Ok(id.map_err(|error| Failure::new(Exit::Unexpected, error))?.unwrap_or_default())
+    }
+
+    /// The record that covers everything up to `point`.
     pub(super) fn position(
         &self,
         identity: &Identity,
-        lsn: Lsn,
-        last_commit: Option<Lsn>,
+        point: CommitPoint,
         snapshot: Option<SnapshotProgress>,
     ) -> Position {
         Position {
@@ -92,12 +104,16 @@ impl Store {
             db_oid: identity.db_oid,
             slot: self.slot.clone(),
             publication: self.publication.clone(),
-            done_end_lsn: LsnText(lsn),
-            last_commit_lsn: last_commit.map(LsnText),
-            open: None,
+            done_end_lsn: LsnText(point.done_end_lsn),
+            last_commit_lsn: point.last_commit_lsn.map(LsnText),
+            open: point.open,
             snapshot,
-            guarantee: Guarantee::AtLeastOnce,
+            guarantee: identity.guarantee,
             stream_options: identity.stream_options.clone(),
+            cluster_id: identity.cluster_id.clone(),
+            topics: BTreeMap::new(),
+            writer: identity.writer.clone(),
+            writer_epoch: identity.writer_epoch,
             wall_ms: now_ns() / 1_000_000,
         }
     }

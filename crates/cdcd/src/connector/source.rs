@@ -37,6 +37,17 @@ pub enum SnapshotMode {
     WhenNeeded,
 }
 
+/// Whether Kafka's transactions are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExactlyOnce {
+    /// If the cluster lets us.
+    Requested,
+    /// Or not at all.
+    Required,
+    /// Never: `cdcd.delivery=at-least-once`.
+    Off,
+}
+
 /// Settings of the initial snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotSettings {
@@ -118,6 +129,10 @@ pub struct SourceSettings {
     pub consumer: ClientConfig,
     /// Settings for making topics.
     pub admin: ClientConfig,
+    /// `exactly.once.support` and `cdcd.delivery`
+    pub exactly_once: ExactlyOnce,
+    /// `cdcd.require.durable`: refuse topics that one lost broker takes along.
+    pub require_durable: bool,
     /// How topics are made.
     pub topic_creation: TopicCreation,
     /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
@@ -170,6 +185,8 @@ impl SourceSettings {
             producer: client("producer")?,
             consumer: client("consumer")?,
             admin: client("admin")?,
+            exactly_once: exactly_once(properties)?,
+            require_durable: properties.boolean("cdcd.require.durable", false)?,
             topic_creation: TopicCreation::new(properties)?,
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
@@ -297,6 +314,7 @@ fn capture_config(
             ],
         )?,
         extended_headers: properties.boolean("extended.headers.enabled", true)?,
+        event_ids: properties.boolean("cdcd.headers", false)?,
         key: converter(properties, "key.converter")?,
         value: converter(properties, "value.converter")?,
         heartbeat: heartbeat(properties, prefix)?,
@@ -411,6 +429,26 @@ fn heartbeat(properties: &Properties, prefix: &str) -> Result<Option<Heartbeat>,
 fn milliseconds(properties: &Properties, key: &str, default: u64) -> Result<Option<Duration>, PropertyError> {
     let value = properties.number(key, default)?;
     Ok((value > 0).then(|| Duration::from_millis(value)))
+}
+
+fn exactly_once(properties: &Properties) -> Result<ExactlyOnce, PropertyError> {
+    let support = properties.choice(
+        "exactly.once.support",
+        ExactlyOnce::Requested,
+        &[("requested", ExactlyOnce::Requested), ("required", ExactlyOnce::Required)],
+    )?;
+    let delivery = properties.choice(
+        "cdcd.delivery",
+        support,
+        &[("exactly-once", support), ("at-least-once", ExactlyOnce::Off)],
+    )?;
+    if delivery == ExactlyOnce::Off && support == ExactlyOnce::Required {
+        return Err(PropertyError::new(
+            "cdcd.delivery",
+            "is at-least-once, and exactly.once.support is required",
+        ));
+    }
+    Ok(delivery)
 }
 
 fn retry_budget(properties: &Properties) -> Result<Duration, PropertyError> {
@@ -676,6 +714,8 @@ mod tests {
             (&[("converters", "isbn")], "converters"),
             (&[("connector.class", "com.acme.Mine")], "connector.class"),
             (&[("database.port", "fivethousand")], "database.port"),
+            (&[("cdcd.delivery", "maybe")], "cdcd.delivery"),
+            (&[("cdcd.delivery", "at-least-once"), ("exactly.once.support", "required")], "cdcd.delivery"),
             (
                 &[("producer.override.ssl.keystore.location", "/x.jks")],
                 "producer.override.ssl.keystore.location",
