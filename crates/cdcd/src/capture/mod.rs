@@ -18,6 +18,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cdcd_pgoutput::Lsn;
 
+pub use start::Accept;
+
 use crate::connector::source::SourceSettings;
 use crate::exit::Failure;
 use crate::shutdown::Shutdown;
@@ -52,6 +54,8 @@ pub struct CaptureOptions {
     pub output: OutputKind,
     /// When to stop by itself.
     pub end: Option<EndPosition>,
+    /// Consent to go on where a guard would stop.
+    pub accept: Accept,
     /// How often to report figures.
     pub stats_interval: Option<Duration>,
 }

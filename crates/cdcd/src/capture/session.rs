@@ -15,10 +15,10 @@ use super::delivery::Delivery;
 use super::output::Output;
 use super::report::StatsLine;
 use super::snapshot::{self, Ended};
-use super::start::{self, Decision};
+use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition};
+use super::{CaptureOptions, EndPosition, OutputKind};
 use crate::connector::source::{ExactlyOnce, SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
@@ -78,9 +78,13 @@ async fn open_and_run(
     shutdown: &Shutdown,
     life: &mut Life,
 ) -> Result<(), Failure> {
+    let store = Store::new(settings);
+    if life.has_run && options.output == OutputKind::Kafka {
+        // Somebody may have taken over meanwhile; fencing would take it back.
+        refuse_if_taken_over(settings, store.peek(settings).await?)?;
+    }
     // Fence before reading: an older process could still commit after our read.
     let output = Output::open(options.output, settings).await?;
-    let store = Store::new(settings);
     let position = if output.is_durable() { store.read(settings).await? } else { None };
     check_guarantee(settings, output.guarantee(), position.as_ref())?;
     let control = control::connect(&settings.database, settings.query_timeout).await?;
@@ -90,7 +94,23 @@ async fn open_and_run(
     let system = replication::identify_system(&mut replication).await?;
     let tables = captured_tables(settings, &control).await?;
     let slot = slot::find(&control, &settings.slot.name).await?;
-    let decision = start::decide(settings, &system, position.as_ref(), slot.as_ref())?;
+    let (cluster_id, trace) = match (output.is_durable(), &position, &slot) {
+        (false, ..) => (String::new(), None),
+        (true, None, Some(_)) => (store.cluster_id(settings).await?, store.trace(settings).await?),
+        (true, ..) => (store.cluster_id(settings).await?, None),
+    };
+    let history = timeline_history(&mut replication, &system, position.as_ref()).await?;
+    let facts = Facts {
+        system: &system,
+        history: &history,
+        position: position.as_ref(),
+        slot: slot.as_ref(),
+        cluster_id: &cluster_id,
+        trace: trace.as_deref(),
+    };
+    // Consent is for one start, and a start that has run is one.
+    let accept = if life.has_run { Accept::default() } else { options.accept };
+    let decision = start::decide(settings, &facts, accept)?;
     if life.end.is_none() {
         life.end = match options.end {
             None => None,
@@ -108,9 +128,7 @@ async fn open_and_run(
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
     identity.writer_epoch = position.as_ref().map_or(0, |position| position.writer_epoch) + 1;
-    if output.is_durable() {
-        identity.cluster_id = store.cluster_id(settings).await?;
-    }
+    identity.cluster_id = cluster_id;
     let session = Session {
         settings,
         options,
@@ -201,27 +219,17 @@ impl Session<'_> {
 
     /// Starts the stream; a slot that is still in use is waited for.
     async fn start_replication(&mut self, from: Lsn) -> Result<(), Failure> {
+        let name = &self.settings.slot.name;
         let mut retries = 0;
         loop {
-            let started = replication::start(
-                &mut self.replication,
-                &self.settings.slot.name,
-                from,
-                &self.stream_options,
-            )
-            .await;
+            let started = replication::start(&mut self.replication, name, from, &self.stream_options).await;
             match started {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.check_again(from).await,
                 Err(error) if error.code() == Some("55006") && retries < self.settings.slot.max_retries => {
                     retries += 1;
-                    // Our own predecessor may need a moment to notice that its client is gone.
-                    let wait = if retries == 1 {
-                        Duration::from_millis(500)
-                    } else {
-                        self.settings.slot.retry_delay
-                    };
+                    let wait = self.wait_for_slot(retries).await?;
                     tracing::warn!(
-                        slot = self.settings.slot.name,
+                        slot = name,
                         retries,
                         wait_ms = wait.as_millis() as u64,
                         "slot is in use, waiting"
@@ -231,8 +239,41 @@ impl Session<'_> {
                         () = self.shutdown.requested() => return Err(error.into()),
                     }
                 }
+                Err(error) if error.code() == Some("55006") => {
+                    return Err(Failure::guard(
+                        "E_SLOT_ACTIVE",
+                        format!("slot {name} is used by another process after {retries} attempts: {error}"),
+                    )
+                    .hint("two consumers of one slot take each other's changes: stop the other one, or choose another slot.name"));
+                }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// G8: a server process that serves a process of ours which is gone or fenced is ended; anything else is
+    /// waited for. Without fencing a living process could be the other side, and two would end each other for ever.
+    async fn wait_for_slot(&self, retries: u32) -> Result<Duration, Failure> {
+        let settings = self.settings;
+        if self.identity.guarantee == Guarantee::ExactlyOnce
+            && slot::evict(&self.control, &settings.slot.name, &settings.database.application_name).await?
+        {
+            tracing::warn!(slot = settings.slot.name, "ended the server process of our predecessor");
+            return Ok(Duration::from_millis(100));
+        }
+        // Our own predecessor may need a moment to notice that its client is gone.
+        Ok(if retries == 1 { Duration::from_millis(500) } else { settings.slot.retry_delay })
+    }
+
+    /// G5 once more: between the first look and the start somebody could have advanced the slot. Nothing was
+    /// acknowledged yet, so what is confirmed now is not from us.
+    async fn check_again(&self, from: Lsn) -> Result<(), Failure> {
+        let found = slot::find(&self.control, &self.settings.slot.name).await?;
+        match found.and_then(|slot| slot.confirmed_flush_lsn) {
+            Some(confirmed) if confirmed > from && self.output.is_durable() => {
+                Err(start::slot_is_ahead(self.settings, confirmed, from))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -273,7 +314,11 @@ impl Session<'_> {
     /// Creates the slot if need be, and makes the first position durable before anything depends on it.
     async fn prepare(&mut self, decision: Decision) -> Result<Prepared, Failure> {
         let prepared = match decision {
-            Decision::CreateSlot { snapshot, .. } => {
+            Decision::CreateSlot { snapshot, replace, .. } => {
+                if replace {
+                    slot::drop(&self.control, &self.settings.slot.name).await?;
+                    tracing::warn!(slot = self.settings.slot.name, "the invalidated slot was dropped");
+                }
                 let options = SlotOptions { failover: self.settings.slot.failover };
                 let name = &self.settings.slot.name;
                 tracing::info!(slot = name, "creating the slot (waits for running transactions)");
@@ -337,20 +382,38 @@ fn is_fenced(failure: &Failure) -> bool {
 /// Kafka says the same when another process took over and when it ended a transaction that took too long. The
 /// position tells them apart: whoever takes over writes it first.
 async fn judge_fenced(settings: &SourceSettings, failure: Failure) -> Failure {
-    let position = match Store::new(settings).peek(settings).await {
-        Ok(position) => position,
-        Err(error) => return error.context("looking for the process that took over"),
-    };
+    match Store::new(settings).peek(settings).await.map(|position| refuse_if_taken_over(settings, position)) {
+        Ok(Err(taken_over)) => taken_over,
+        Ok(Ok(())) => failure,
+        Err(error) => error.context("looking for the process that took over"),
+    }
+}
+
+fn refuse_if_taken_over(settings: &SourceSettings, position: Option<Position>) -> Result<(), Failure> {
     match position {
-        Some(position) if position.writer != settings.capture.run_id => Failure::guard(
+        Some(position) if position.writer != settings.capture.run_id => Err(Failure::guard(
             "E_FENCED",
             format!(
                 "another process ({}, number {}) captures for connector {} now",
                 position.writer, position.writer_epoch, settings.name
             ),
         )
-        .hint("one process a connector name: stop one of them, or give it a name of its own"),
-        _ => failure,
+        .hint("one process a connector name: stop one of them, or give it a name of its own")),
+        _ => Ok(()),
+    }
+}
+
+/// Asked for only when the position was made on an earlier timeline.
+async fn timeline_history(
+    replication: &mut Connection,
+    system: &System,
+    position: Option<&Position>,
+) -> Result<Vec<(u32, Lsn)>, Failure> {
+    match position {
+        Some(position) if position.timeline < system.timeline => {
+            Ok(replication::timeline_history(replication, system.timeline).await?)
+        }
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cdcd_capture::CommitPoint;
 use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
 use cdcd_kafka::admin::{Admin, TopicSpec};
-use cdcd_kafka::compacted;
+use cdcd_kafka::{compacted, progress};
 
 use super::now_ns;
 use crate::connector::source::SourceSettings;
@@ -83,10 +83,27 @@ impl Store {
     }
 
     /// Id of the Kafka cluster; empty if it has none.
-    pub(super) async fn cluster_id(&self, settings: &SourceSettings) -> Result<String, Failure> {
+    pub(crate) async fn cluster_id(&self, settings: &SourceSettings) -> Result<String, Failure> {
         let admin = Admin::new(&settings.admin)?;
         let id = tokio::task::spawn_blocking(move || admin.cluster_id()).await;
         Ok(id.map_err(|error| Failure::new(Exit::Unexpected, error))?.unwrap_or_default())
+    }
+
+    /// What shows that the connector has run before: one of its data topics holds records.
+    pub(crate) async fn trace(&self, settings: &SourceSettings) -> Result<Option<String>, Failure> {
+        let (admin, consumer) = (Admin::new(&settings.admin)?, settings.consumer.clone());
+        let prefix = format!("{}{}", settings.capture.topic_prefix, settings.capture.topic_delimiter);
+        let found = tokio::task::spawn_blocking(move || {
+            let ours = |name: &String| name.starts_with(&prefix);
+            let topics: Vec<String> = admin.cluster()?.topics.into_keys().filter(ours).collect();
+            match topics.is_empty() {
+                true => Ok(None),
+                false => progress::first_with_records(&consumer, &topics),
+            }
+        });
+        let found: Result<Option<String>, cdcd_kafka::Error> =
+            found.await.map_err(|error| Failure::new(Exit::Unexpected, error))?;
+        Ok(found?.map(|topic| format!("topic {topic} holds records of this connector")))
     }
 
     /// The record that covers everything up to `point`.

@@ -57,7 +57,7 @@ pub const SOURCE: &[Known] = &[
     yes("slot.stream.params"),
     yes("slot.max.retries"),
     yes("slot.retry.delay.ms"),
-    refused("offset.mismatch.strategy", "no_validation", NOT_YET),
+    yes("offset.mismatch.strategy"),
     yes("publication.name"),
     yes("publication.autocreate.mode"),
     yes("publish.via.partition.root"),

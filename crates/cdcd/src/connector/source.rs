@@ -59,6 +59,15 @@ pub struct SnapshotSettings {
     pub overrides: BTreeMap<String, String>,
 }
 
+/// `offset.mismatch.strategy`: what to do when the slot is ahead of the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MismatchStrategy {
+    /// Stop: `no_validation` and `trust_offset`.
+    Stop,
+    /// Go on at the slot: `trust_slot` and `trust_greater_lsn`.
+    TrustSlot,
+}
+
 /// Settings of the replication slot.
 #[derive(Debug, Clone)]
 pub struct SlotSettings {
@@ -70,6 +79,8 @@ pub struct SlotSettings {
     pub drop_on_stop: bool,
     /// `slot.stream.params`
     pub stream_params: Vec<(String, String)>,
+    /// `offset.mismatch.strategy`
+    pub mismatch: MismatchStrategy,
     /// `slot.max.retries`
     pub max_retries: u32,
     /// `slot.retry.delay.ms`
@@ -545,6 +556,16 @@ fn slot(properties: &Properties) -> Result<SlotSettings, PropertyError> {
         failover: properties.boolean("slot.failover", false)?,
         drop_on_stop: properties.boolean("slot.drop.on.stop", false)?,
         stream_params,
+        mismatch: properties.choice(
+            "offset.mismatch.strategy",
+            MismatchStrategy::Stop,
+            &[
+                ("no_validation", MismatchStrategy::Stop),
+                ("trust_offset", MismatchStrategy::Stop),
+                ("trust_slot", MismatchStrategy::TrustSlot),
+                ("trust_greater_lsn", MismatchStrategy::TrustSlot),
+            ],
+        )?,
         max_retries: properties.number("slot.max.retries", 6)?,
         retry_delay: Duration::from_millis(properties.number("slot.retry.delay.ms", 10_000)?),
     })
