@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cdcd_capture::position::{Guarantee, LsnText, OpenTransaction, Position, SnapshotProgress};
+use cdcd_capture::position::{Guarantee, OpenTransaction, Position, SnapshotProgress};
 use cdcd_capture::{Capture, CommitPoint};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
@@ -14,8 +14,8 @@ use tokio_postgres::Client;
 use super::delivery::Delivery;
 use super::output::Output;
 use super::report::StatsLine;
-use super::snapshot::{self, Ended};
-use super::start::{self, Accept, Decision, Facts};
+use super::snapshot::{self, Attempt, Ended};
+use super::start::{self, Accept, Decision, Facts, SnapshotNeed};
 use super::store::{Identity, Store};
 use super::stream::Stream;
 use super::{CaptureOptions, EndPosition, OutputKind};
@@ -55,8 +55,10 @@ struct Prepared {
     from: Lsn,
     last_commit: Option<Lsn>,
     open: Option<OpenTransaction>,
-    /// Read a snapshot first: attempt, and the exported snapshot's name if there is one.
-    snapshot: Option<(u32, Option<String>)>,
+    /// Read this first.
+    snapshot: Option<Attempt>,
+    /// What the attempts of an earlier one have seen.
+    remembered: Option<SnapshotProgress>,
 }
 
 /// Runs until the end or a failure. One that says that another process took over is looked into.
@@ -155,33 +157,29 @@ impl Session<'_> {
             done_end_lsn: prepared.from,
             last_commit_lsn: prepared.last_commit,
             open: prepared.open.clone(),
+            snapshot: prepared.remembered.clone(),
             status_interval_ns: self.status_interval().await?.as_nanos() as i64,
             lineage: self.identity.lineage,
         };
-        let mut capture = Capture::new(self.settings.capture.clone(), start);
-        if let Some((attempt, exported)) = &prepared.snapshot {
-            let progress = SnapshotProgress { consistent_point: LsnText(prepared.from), attempt: *attempt };
-            let mut delivery = Delivery {
-                output: &mut self.output,
-                store: &self.store,
-                identity: &self.identity,
-                snapshot: Some(progress),
-            };
+        let mut capture = Capture::new(self.settings.capture.clone(), start)?;
+        if let Some(attempt) = &prepared.snapshot {
+            let mut delivery =
+                Delivery { output: &mut self.output, store: &self.store, identity: &self.identity };
             let ended = snapshot::run(
                 self.settings,
                 &self.control,
                 &self.tables,
-                (prepared.from, exported.as_deref()),
+                attempt,
                 &mut capture,
                 &mut delivery,
                 self.shutdown,
             )
             .await?;
             if ended == Ended::Interrupted {
-                tracing::warn!("snapshot interrupted: the next start reads its tables again");
+                tracing::warn!("snapshot interrupted: the next start goes on with it");
                 return Ok(());
             }
-            self.write_position(&prepared, None).await?;
+            self.write_position(&prepared, capture.snapshot().cloned()).await?;
         }
         if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
@@ -197,12 +195,7 @@ impl Session<'_> {
             connection: self.replication,
             control: &self.control,
             capture,
-            delivery: Delivery {
-                output: &mut self.output,
-                store: &self.store,
-                identity: &self.identity,
-                snapshot: None,
-            },
+            delivery: Delivery { output: &mut self.output, store: &self.store, identity: &self.identity },
             end,
             stats: StatsLine::new(self.options.stats_interval),
         };
@@ -326,21 +319,28 @@ impl Session<'_> {
                     replication::create_slot(&mut self.replication, name, options, self.server_version)
                         .await?;
                 tracing::info!(slot = name, lsn = %created.consistent_point, "slot created");
-                Prepared {
-                    from: created.consistent_point,
-                    last_commit: None,
-                    open: None,
-                    snapshot: snapshot.then_some((1, created.snapshot)),
-                }
+                let from = created.consistent_point;
+                let snapshot =
+                    snapshot.then(|| Attempt::first(self.settings, &self.tables, from, created.snapshot));
+                Prepared { from, last_commit: None, open: None, snapshot, remembered: None }
             }
             Decision::Resume { from, last_commit, open, snapshot, .. } => {
-                Prepared { from, last_commit, open, snapshot: snapshot.map(|attempt| (attempt, None)) }
+                let (snapshot, remembered) = match snapshot {
+                    SnapshotNeed::None => (None, None),
+                    SnapshotNeed::Read => {
+                        (Some(Attempt::first(self.settings, &self.tables, from, None)), None)
+                    }
+                    SnapshotNeed::Continue(progress) => (Some(Attempt::next(progress)), None),
+                    SnapshotNeed::Remember(progress) => (None, Some(progress)),
+                };
+                Prepared { from, last_commit, open, snapshot, remembered }
             }
         };
-        let progress = prepared.snapshot.as_ref().map(|(attempt, _)| SnapshotProgress {
-            consistent_point: LsnText(prepared.from),
-            attempt: *attempt,
-        });
+        // What an interrupted attempt has not committed is the next one's: its place in the position stays.
+        let progress = match &prepared.snapshot {
+            Some(attempt) => Some(attempt.progress.clone()),
+            None => prepared.remembered.clone(),
+        };
         self.write_position(&prepared, progress).await?;
         Ok(prepared)
     }
@@ -355,8 +355,9 @@ impl Session<'_> {
             done_end_lsn: prepared.from,
             last_commit_lsn: prepared.last_commit,
             open: prepared.open.clone(),
+            snapshot,
         };
-        let position = self.store.position(&self.identity, point, snapshot);
+        let position = self.store.position(&self.identity, point);
         self.output.begin_commit(&self.store, &position)?;
         tokio::time::timeout(POSITION_LIMIT, self.output.committed()).await.unwrap_or_else(|_| {
             let error =

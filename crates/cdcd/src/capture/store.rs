@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cdcd_capture::CommitPoint;
-use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
+use cdcd_capture::position::{self, Guarantee, LsnText, Position};
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
@@ -107,12 +107,7 @@ impl Store {
     }
 
     /// The record that covers everything up to `point`.
-    pub(super) fn position(
-        &self,
-        identity: &Identity,
-        point: CommitPoint,
-        snapshot: Option<SnapshotProgress>,
-    ) -> Position {
+    pub(super) fn position(&self, identity: &Identity, point: CommitPoint) -> Position {
         Position {
             v: position::VERSION,
             lineage: identity.lineage,
@@ -124,7 +119,7 @@ impl Store {
             done_end_lsn: LsnText(point.done_end_lsn),
             last_commit_lsn: point.last_commit_lsn.map(LsnText),
             open: point.open,
-            snapshot,
+            snapshot: point.snapshot,
             guarantee: identity.guarantee,
             stream_options: identity.stream_options.clone(),
             cluster_id: identity.cluster_id.clone(),

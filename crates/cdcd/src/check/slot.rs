@@ -10,7 +10,7 @@ use super::heard::listen;
 use super::report::{Mark, Report};
 use super::source::size;
 use crate::capture::Accept;
-use crate::capture::start::{self, Decision, Facts};
+use crate::capture::start::{self, Decision, Facts, SnapshotNeed};
 use crate::capture::store::Store;
 use crate::connector::source::SourceSettings;
 use crate::exit::Failure;
@@ -128,10 +128,17 @@ fn describe(decision: &Decision) -> String {
         Decision::CreateSlot { snapshot: false, .. } => {
             "makes the slot and streams from there, without a snapshot".to_owned()
         }
-        Decision::Resume { from, snapshot: Some(_), .. } => {
+        Decision::Resume { from, snapshot: SnapshotNeed::Read, .. } => {
             format!("reads a snapshot, then streams from {from}")
         }
-        Decision::Resume { from, snapshot: None, .. } => format!("goes on at {from}"),
+        Decision::Resume { from, snapshot: SnapshotNeed::Continue(progress), .. } => {
+            let done = progress.tables.iter().filter(|table| table.done).count();
+            format!(
+                "goes on with the snapshot ({done} of {} tables are done), then streams from {from}",
+                progress.tables.len()
+            )
+        }
+        Decision::Resume { from, .. } => format!("goes on at {from}"),
     }
 }
 
