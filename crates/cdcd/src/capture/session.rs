@@ -13,12 +13,13 @@ use tokio_postgres::Client;
 
 use super::delivery::Delivery;
 use super::output::Output;
+use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
 use super::snapshot::{self, Attempt, Ended};
 use super::start::{self, Accept, Decision, Facts, SnapshotNeed};
-use super::store::{Identity, Store};
+use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind};
+use super::{CaptureOptions, EndPosition, OutputKind, now_ns};
 use crate::connector::source::{ExactlyOnce, SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
@@ -87,7 +88,8 @@ async fn open_and_run(
     }
     // Fence before reading: an older process could still commit after our read.
     let output = Output::open(options.output, settings).await?;
-    let position = if output.is_durable() { store.read(settings).await? } else { None };
+    let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
+    let position = kept.position;
     check_guarantee(settings, output.guarantee(), position.as_ref())?;
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;
@@ -113,6 +115,9 @@ async fn open_and_run(
     // Consent is for one start, and a start that has run is one.
     let accept = if life.has_run { Accept::default() } else { options.accept };
     let decision = start::decide(settings, &facts, accept)?;
+    if position.is_some() {
+        watched::check(settings, &control, kept.publication, accept.loss || accept.lineage).await?;
+    }
     if life.end.is_none() {
         life.end = match options.end {
             None => None,
@@ -150,6 +155,10 @@ async fn open_and_run(
 impl Session<'_> {
     async fn run(mut self, decision: Decision, life: &mut Life) -> Result<(), Failure> {
         self.ensure_publication().await?;
+        let published = Published::now(self.settings, &self.control).await?;
+        if let Some(published) = &published {
+            self.output.keep(&self.store.topic, &self.store.publication_key, &published.encode())?;
+        }
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
         life.ran_since_failure = true;
@@ -185,16 +194,25 @@ impl Session<'_> {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
             return Ok(());
         }
-        self.stream(prepared.from, &mut capture, life.end).await
+        let watch = Watch::new(published, now_ns());
+        self.stream(prepared.from, &mut capture, watch, life.end).await
     }
 
-    async fn stream(mut self, from: Lsn, capture: &mut Capture, end: Option<Lsn>) -> Result<(), Failure> {
+    async fn stream(
+        mut self,
+        from: Lsn,
+        capture: &mut Capture,
+        watch: Watch,
+        end: Option<Lsn>,
+    ) -> Result<(), Failure> {
         self.start_replication(from).await?;
         tracing::info!(slot = self.settings.slot.name, lsn = %from, "streaming");
         let stream = Stream {
             connection: self.replication,
+            settings: self.settings,
             control: &self.control,
             capture,
+            watch,
             delivery: Delivery { output: &mut self.output, store: &self.store, identity: &self.identity },
             end,
             stats: StatsLine::new(self.options.stats_interval),

@@ -8,6 +8,7 @@ use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
 use super::now_ns;
+use super::publication::Published;
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
@@ -30,8 +31,17 @@ pub(super) struct Identity {
 pub(crate) struct Store {
     pub(crate) topic: String,
     pub(super) key: String,
+    /// Key of what is kept of the publication.
+    pub(super) publication_key: String,
     slot: String,
     publication: String,
+}
+
+/// What the topic keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) position: Option<Position>,
+    pub(crate) publication: Option<Published>,
 }
 
 impl Store {
@@ -39,13 +49,14 @@ impl Store {
         Store {
             topic: position::topic(&settings.name),
             key: settings.name.clone(),
+            publication_key: format!("{}.publication", settings.name),
             slot: settings.slot.name.clone(),
             publication: settings.publication.name.clone(),
         }
     }
 
-    /// Makes the topic if it is not there, and reads the newest position.
-    pub(super) async fn read(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+    /// Makes the topic if it is not there, and reads what it keeps.
+    pub(super) async fn read(&self, settings: &SourceSettings) -> Result<Kept, Failure> {
         let admin = Admin::new(&settings.admin)?;
         let spec = TopicSpec {
             name: self.topic.clone(),
@@ -55,31 +66,37 @@ impl Store {
         };
         if admin.create_topic(&spec).await? {
             tracing::info!(topic = self.topic, "position topic created");
-            return Ok(None);
+            return Ok(Kept::default());
         }
-        self.peek(settings).await
+        self.kept(settings).await
     }
 
     /// Reads the newest position and makes nothing.
     pub(crate) async fn peek(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+        Ok(self.kept(settings).await?.position)
+    }
+
+    /// Reads what the topic keeps, and makes nothing.
+    pub(crate) async fn kept(&self, settings: &SourceSettings) -> Result<Kept, Failure> {
         // An absent topic would be waited for.
         let (admin, topic) = (Admin::new(&settings.admin)?, self.topic.clone());
         let found = tokio::task::spawn_blocking(move || admin.topic(&topic))
             .await
             .map_err(|error| Failure::new(Exit::Unexpected, error))??;
         if found.is_none() {
-            return Ok(None);
+            return Ok(Kept::default());
         }
         let (consumer, topic) = (settings.consumer.clone(), self.topic.clone());
         let values = tokio::task::spawn_blocking(move || compacted::read(&consumer, &topic))
             .await
             .map_err(|error| Failure::new(Exit::Unexpected, error))??;
-        match values.get(self.key.as_bytes()) {
-            None => Ok(None),
-            Some(value) => Position::decode(value).map(Some).map_err(|error| {
-                Failure::from(error).context(format!("E_POSITION_FORMAT: topic {}", self.topic))
-            }),
-        }
+        let position = values.get(self.key.as_bytes()).map(|value| Position::decode(value)).transpose();
+        let position = position.map_err(|error| {
+            Failure::from(error).context(format!("E_POSITION_FORMAT: topic {}", self.topic))
+        })?;
+        let publication = values.get(self.publication_key.as_bytes());
+        let publication = publication.map(|value| Published::decode(value)).transpose()?;
+        Ok(Kept { position, publication })
     }
 
     /// Id of the Kafka cluster; empty if it has none.

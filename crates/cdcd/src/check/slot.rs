@@ -10,6 +10,7 @@ use super::heard::listen;
 use super::report::{Mark, Report};
 use super::source::size;
 use crate::capture::Accept;
+use crate::capture::publication;
 use crate::capture::start::{self, Decision, Facts, SnapshotNeed};
 use crate::capture::store::Store;
 use crate::connector::source::SourceSettings;
@@ -48,13 +49,14 @@ pub(super) async fn look(
         );
         return Ok(());
     }
-    let position = match Store::new(settings).peek(settings).await {
-        Ok(position) => position,
+    let kept = match Store::new(settings).kept(settings).await {
+        Ok(kept) => kept,
         Err(failure) => {
             tell(&failure, Mark::Warn, "the stored position cannot be read", report);
             return Ok(());
         }
     };
+    let position = kept.position;
     match &position {
         None => report.add(SLOT, Mark::Ok, "no position is stored: this is a first start"),
         Some(position) => report.add(SLOT, Mark::Ok, format!("stored position: {position}")),
@@ -83,6 +85,11 @@ pub(super) async fn look(
         Err(failure) => {
             tell(&failure, Mark::Fail, "a start would stop", report);
         }
+    }
+    if position.is_some()
+        && let Err(failure) = publication::check(settings, control, kept.publication, false).await
+    {
+        tell(&failure, Mark::Fail, "a start would stop", report);
     }
     Ok(())
 }

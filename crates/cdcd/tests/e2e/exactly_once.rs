@@ -262,3 +262,36 @@ fn an_interrupted_snapshot_goes_on_and_is_consistent_with_the_stream() {
         assert!(folded == expected, "{table}: the folded topic differs from the table");
     }
 }
+
+/// What takes changes out of the stream without an error of the server.
+#[test]
+fn a_publication_that_loses_something_is_noticed() {
+    let bench = Bench::new("published");
+    bench.psql("CREATE TABLE t (id bigserial PRIMARY KEY, v text); CREATE TABLE other (id int PRIMARY KEY)");
+    let settings = [
+        ("snapshot.mode", "no_data"),
+        ("publication.autocreate.mode", "filtered"),
+        ("table.include.list", "public.t,public.other"),
+    ];
+    let stops = |with: &str| {
+        let (code, said) = start(&bench, &settings, &[]);
+        assert!(code == Some(4) && said.contains(with), "{with}: {said}");
+        assert_eq!(start(&bench, &settings, &["--accept-loss"]).0, Some(0));
+        assert_eq!(start(&bench, &settings, &[]).0, Some(0), "consent is kept as what is");
+    };
+    assert_eq!(start(&bench, &settings, &[]).0, Some(0));
+    let name = &bench.name;
+    bench.psql("DROP TABLE t; CREATE TABLE t (id bigserial PRIMARY KEY, v text)");
+    stops("E_TABLE_RECREATED");
+    bench.psql(&format!("ALTER PUBLICATION {name} SET (publish = 'insert, update')"));
+    stops("E_PUBLICATION_CHANGED");
+    bench.psql(&format!("ALTER PUBLICATION {name} SET TABLE t WHERE (id > 10), other"));
+    stops("the row filter of public.t was changed");
+    bench.psql(&format!("ALTER PUBLICATION {name} DROP TABLE other"));
+    stops("E_TABLE_UNPUBLISHED");
+    // A table that is dropped for good is nobody's loss, and a list that got shorter neither.
+    bench.psql("DROP TABLE other");
+    assert_eq!(start(&bench, &settings, &[]).0, Some(0));
+    bench.psql(&format!("DROP PUBLICATION {name}; CREATE PUBLICATION {name} FOR TABLE t"));
+    stops("E_PUBLICATION_HISTORY");
+}

@@ -78,6 +78,17 @@ impl KafkaOutput {
         Ok(flow)
     }
 
+    pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
+        self.begin()?;
+        let (key, value) = (Some(key.as_bytes()), Some(value));
+        let record = Record { topic, partition: Some(0), key, value, headers: &[] };
+        while self.producer.send(&record)? == Accepted::Full {
+            self.producer.poll(Duration::from_millis(5));
+            self.producer.check()?;
+        }
+        Ok(())
+    }
+
     pub(super) fn begin_commit(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
         self.begin()?;
         let producer = Arc::clone(&self.producer);
