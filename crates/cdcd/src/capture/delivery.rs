@@ -31,7 +31,7 @@ impl Delivery<'_> {
             None => Ok(()),
             Some(point) => {
                 let position = self.store.position(self.identity, point);
-                self.output.begin_commit(self.store, &position)
+                self.output.begin_commit(self.store, position)
             }
         }
     }

@@ -76,7 +76,7 @@ impl Output {
     }
 
     /// Starts to make everything that was sent durable together with `position`.
-    pub(super) fn begin_commit(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
+    pub(super) fn begin_commit(&mut self, store: &Store, position: Position) -> Result<(), Failure> {
         match self {
             Output::Kafka(kafka) => kafka.begin_commit(store, position),
             Output::Stdout(_) | Output::Null => Ok(()),

@@ -1,5 +1,6 @@
 //! One life of a capture between two failures.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdcd_capture::position::{Guarantee, OpenTransaction, Position, SnapshotProgress};
@@ -115,7 +116,9 @@ async fn open_and_run(
     // Consent is for one start, and a start that has run is one.
     let accept = if life.has_run { Accept::default() } else { options.accept };
     let decision = start::decide(settings, &facts, accept)?;
-    if position.is_some() {
+    let mut topics = BTreeMap::new();
+    if let Some(position) = &position {
+        topics = store.check_topics(settings, position, accept).await?;
         watched::check(settings, &control, kept.publication, accept.loss || accept.lineage).await?;
     }
     if life.end.is_none() {
@@ -136,6 +139,7 @@ async fn open_and_run(
     identity.writer.clone_from(&settings.capture.run_id);
     identity.writer_epoch = position.as_ref().map_or(0, |position| position.writer_epoch) + 1;
     identity.cluster_id = cluster_id;
+    identity.topics = topics;
     let session = Session {
         settings,
         options,
@@ -376,7 +380,7 @@ impl Session<'_> {
             snapshot,
         };
         let position = self.store.position(&self.identity, point);
-        self.output.begin_commit(&self.store, &position)?;
+        self.output.begin_commit(&self.store, position)?;
         tokio::time::timeout(POSITION_LIMIT, self.output.committed()).await.unwrap_or_else(|_| {
             let error =
                 anyhow::anyhow!("Kafka did not take the position within {} s", POSITION_LIMIT.as_secs());
@@ -524,6 +528,7 @@ async fn identity(
         stream_options: options.to_owned(),
         guarantee: Guarantee::AtLeastOnce,
         cluster_id: String::new(),
+        topics: BTreeMap::new(),
         writer: String::new(),
         writer_epoch: 0,
         lineage: match decision {

@@ -7,8 +7,8 @@ use cdcd_capture::position::{self, Guarantee, LsnText, Position};
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
-use super::now_ns;
 use super::publication::Published;
+use super::{Accept, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
@@ -22,6 +22,8 @@ pub(super) struct Identity {
     pub(super) lineage: u32,
     pub(super) guarantee: Guarantee,
     pub(super) cluster_id: String,
+    /// Ids of the topics that earlier processes wrote to.
+    pub(super) topics: BTreeMap<String, String>,
     pub(super) writer: String,
     pub(super) writer_epoch: u64,
 }
@@ -106,6 +108,38 @@ impl Store {
         Ok(id.map_err(|error| Failure::new(Exit::Unexpected, error))?.unwrap_or_default())
     }
 
+    /// The topics that the position says were written to must be the same ones still; gives their ids as they are.
+    ///
+    /// # Errors
+    /// `E_TOPIC_RECREATED` if one is gone or was made anew, unless `accept` consents.
+    pub(crate) async fn check_topics(
+        &self,
+        settings: &SourceSettings,
+        position: &Position,
+        accept: Accept,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let (admin, names) =
+            (Admin::new(&settings.admin)?, position.topics.keys().cloned().collect::<Vec<_>>());
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids = tokio::task::spawn_blocking(move || admin.topic_ids(&names))
+            .await
+            .map_err(|error| Failure::new(Exit::Unexpected, error))??;
+        let Some((topic, _)) = position.topics.iter().find(|(name, id)| ids.get(*name) != Some(*id)) else {
+            return Ok(ids);
+        };
+        let state = if ids.contains_key(topic) { "was deleted and made again" } else { "was deleted" };
+        let facts = format!("topic {topic} {state}: the events that the position says are in it are gone");
+        if accept.loss {
+            tracing::warn!("--accept-loss: {facts}");
+            return Ok(ids);
+        }
+        Err(Failure::guard("E_TOPIC_RECREATED", facts).hint(
+            "take a new snapshot under another connector name, or go on with what comes now: --accept-loss, for one start",
+        ))
+    }
+
     /// What shows that the connector has run before: one of its data topics holds records.
     pub(crate) async fn trace(&self, settings: &SourceSettings) -> Result<Option<String>, Failure> {
         let (admin, consumer) = (Admin::new(&settings.admin)?, settings.consumer.clone());
@@ -140,7 +174,7 @@ impl Store {
             guarantee: identity.guarantee,
             stream_options: identity.stream_options.clone(),
             cluster_id: identity.cluster_id.clone(),
-            topics: BTreeMap::new(),
+            topics: identity.topics.clone(),
             writer: identity.writer.clone(),
             writer_epoch: identity.writer_epoch,
             wall_ms: now_ns() / 1_000_000,

@@ -86,9 +86,10 @@ pub(super) async fn look(
             tell(&failure, Mark::Fail, "a start would stop", report);
         }
     }
-    if position.is_some()
-        && let Err(failure) = publication::check(settings, control, kept.publication, false).await
-    {
+    let Some(position) = &position else { return Ok(()) };
+    let topics = store.check_topics(settings, position, Accept::default()).await;
+    let publication = publication::check(settings, control, kept.publication, false).await;
+    for failure in [topics.map(|_| ()), publication].into_iter().filter_map(Result::err) {
         tell(&failure, Mark::Fail, "a start would stop", report);
     }
     Ok(())

@@ -107,6 +107,16 @@ fn start(bench: &Bench, extra: &[(&str, &str)], flags: &[&str]) -> (Option<i32>,
     (output.status.code(), stderr(&output))
 }
 
+fn delete_topic(bench: &Bench, topic: &str) {
+    let admin = "org.apache.kafka.tools.TopicCommand";
+    bench.kafka.tool(admin, &["--delete", "--topic", topic], "").unwrap();
+    wait_until("the topic to be gone", LIMIT, || {
+        let list = bench.kafka.tool(admin, &["--list"], "")?;
+        Ok((!list.lines().any(|line| line == topic)).then_some(()))
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_guard_stops_and_consent_is_good_for_one_start() {
     let bench = Bench::new("guards");
@@ -132,15 +142,18 @@ fn a_guard_stops_and_consent_is_good_for_one_start() {
     let lineage = records[0].headers.iter().find(|(name, _)| name == "cdcd.lineage");
     assert_eq!(lineage.map(|(_, value)| value.as_str()), Some("1"));
 
+    // What was written to is gone.
+    let data = format!("{slot}.public.t");
+    delete_topic(&bench, &data);
+    let (code, said) = start(&bench, &no_data, &[]);
+    assert!(code == Some(4) && said.contains("E_TOPIC_RECREATED"), "{said}");
+    insert();
+    assert_eq!(start(&bench, &no_data, &["--accept-loss"]).0, Some(0));
+    assert_eq!(start(&bench, &no_data, &[]).0, Some(0));
+    assert_eq!(bench.topic("public.t").len(), 1);
+
     // The position is gone.
-    let admin = "org.apache.kafka.tools.TopicCommand";
-    let topic = format!("__cdcd_position.{slot}");
-    bench.kafka.tool(admin, &["--delete", "--topic", &topic], "").unwrap();
-    wait_until("the topic to be gone", LIMIT, || {
-        let list = bench.kafka.tool(admin, &["--list"], "")?;
-        Ok((!list.lines().any(|line| line == topic)).then_some(()))
-    })
-    .unwrap();
+    delete_topic(&bench, &format!("__cdcd_position.{slot}"));
     let (code, said) = start(&bench, &no_data, &[]);
     assert!(code == Some(4) && said.contains("E_POSITION_MISSING"), "{said}");
     insert();
