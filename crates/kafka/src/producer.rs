@@ -197,7 +197,13 @@ impl Producer {
             return Err(Error::client("waiting for deliveries", KafkaError::Canceled));
         }
         match self.inner.context().failure.lock().map(|mut failure| failure.take()) {
-            Ok(Some(failure)) => Err(failure),
+            // A fenced producer drops what it holds; the drop is not the cause.
+            Ok(Some(failure)) => Err(match self.inner.client().fatal_error() {
+                Some((code, _)) if is_fenced(code) => {
+                    Error::Fenced { source: KafkaError::MessageProduction(code) }
+                }
+                _ => failure,
+            }),
             Ok(None) | Err(_) => Ok(()),
         }
     }

@@ -81,7 +81,9 @@ pub async fn run(
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        if !failure.transient || !life.has_run || shutdown.is_requested() {
+        // Of two that start together one fences the other before either has run.
+        let may_pass = failure.transient && (life.has_run || session::is_fenced(&failure));
+        if !may_pass || shutdown.is_requested() {
             return Err(failure);
         }
         if life.ran_since_failure {

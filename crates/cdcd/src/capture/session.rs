@@ -88,10 +88,13 @@ async fn open_and_run(
         refuse_if_taken_over(settings, store.peek(settings).await?)?;
     }
     // Fence before reading: an older process could still commit after our read.
-    let output = Output::open(options.output, settings).await?;
+    let mut output = Output::open(options.output, settings).await?;
     let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
-    let position = kept.position;
+    let mut position = kept.position;
     check_guarantee(settings, output.guarantee(), position.as_ref())?;
+    if let Some(position) = &mut position {
+        claim(settings, &store, &mut output, position).await?;
+    }
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;
     check_wal_level(&control).await?;
@@ -137,7 +140,7 @@ async fn open_and_run(
     let mut identity = identity(&control, &system, &decision, &stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
-    identity.writer_epoch = position.as_ref().map_or(0, |position| position.writer_epoch) + 1;
+    identity.writer_epoch = position.as_ref().map_or(1, |position| position.writer_epoch);
     identity.cluster_id = cluster_id;
     identity.topics = topics;
     let session = Session {
@@ -381,20 +384,38 @@ impl Session<'_> {
         };
         let position = self.store.position(&self.identity, point);
         self.output.begin_commit(&self.store, position)?;
-        tokio::time::timeout(POSITION_LIMIT, self.output.committed()).await.unwrap_or_else(|_| {
-            let error =
-                anyhow::anyhow!("Kafka did not take the position within {} s", POSITION_LIMIT.as_secs());
-            let mut failure = Failure::new(Exit::Dependency, error);
-            failure.transient = true;
-            Err(failure)
-        })
+        position_written(&mut self.output).await
     }
 }
 
 /// How long Kafka may take for the first position.
 const POSITION_LIMIT: Duration = Duration::from_secs(60);
 
-fn is_fenced(failure: &Failure) -> bool {
+/// Tells everybody that it is us now, at once: who was fenced looks for it.
+async fn claim(
+    settings: &SourceSettings,
+    store: &Store,
+    output: &mut Output,
+    position: &mut Position,
+) -> Result<(), Failure> {
+    position.writer.clone_from(&settings.capture.run_id);
+    position.writer_epoch += 1;
+    let claimed = Position { guarantee: output.guarantee(), ..position.clone() };
+    output.begin_commit(store, claimed)?;
+    position_written(output).await
+}
+
+/// Waits for the commit of a position, but not for ever.
+async fn position_written(output: &mut Output) -> Result<(), Failure> {
+    tokio::time::timeout(POSITION_LIMIT, output.committed()).await.unwrap_or_else(|_| {
+        let error = anyhow::anyhow!("Kafka did not take the position within {} s", POSITION_LIMIT.as_secs());
+        let mut failure = Failure::new(Exit::Dependency, error);
+        failure.transient = true;
+        Err(failure)
+    })
+}
+
+pub(super) fn is_fenced(failure: &Failure) -> bool {
     failure
         .error
         .chain()

@@ -56,8 +56,14 @@ fn no_kill_and_no_stop_loses_or_repeats_a_change() {
 }
 
 fn ended(mut child: Child) -> std::process::Output {
-    wait_until("the process that was taken over from", LIMIT, || Ok(child.try_wait()?.map(|_| ()))).unwrap();
-    finish(child)
+    let waited =
+        wait_until("the process that was taken over from", LIMIT, || Ok(child.try_wait()?.map(|_| ())));
+    if waited.is_err() {
+        kill(child.id(), "KILL");
+    }
+    let output = finish(child);
+    waited.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)));
+    output
 }
 
 #[test]
