@@ -158,6 +158,7 @@ fn config(schemas: bool) -> Config {
         skip_unchanged: false,
         conversion_failure: Default::default(),
         extended_headers: true,
+        event_ids: false,
         key: json,
         value: json,
         heartbeat: None,
@@ -166,8 +167,13 @@ fn config(schemas: bool) -> Config {
 
 /// The whole engine: frames to records, key, value and headers.
 fn events(stream: &Stream, schemas: bool) -> usize {
-    let start =
-        Start { done_end_lsn: Lsn(0), last_commit_lsn: None, status_interval_ns: i64::MAX, lineage: 0 };
+    let start = Start {
+        done_end_lsn: Lsn(0),
+        last_commit_lsn: None,
+        open: None,
+        status_interval_ns: i64::MAX,
+        lineage: 0,
+    };
     let mut capture = Capture::new(config(schemas), start);
     let facts = TableFacts {
         columns: stream
@@ -188,7 +194,7 @@ fn events(stream: &Stream, schemas: bool) -> usize {
             capture.handle_catalog(&facts).unwrap();
         }
         if nth % 256 == 255 {
-            capture.send_records(|record, _| {
+            capture.send_records(|record| {
                 bytes += record.value.map_or(0, <[u8]>::len) + record.headers.len();
                 Flow::Taken
             });

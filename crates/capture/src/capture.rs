@@ -15,22 +15,24 @@ use cdcd_pgoutput::{Decoder, Lsn};
 use crate::catalog::{CatalogRequest, TableFacts};
 use crate::config::Config;
 use crate::error::Error;
-use crate::ledger::{Ledger, Token};
 use crate::outbox::{ContextHeaders, Entry, Flow, Headers, Outbox, Range};
 use crate::plan::{Plan, TableShape};
-use crate::progress::Progress;
-use crate::row_change::Writer;
+use crate::position::{OpenTransaction, PrefixHash};
+use crate::progress::{CommitPoint, Pace, Progress};
+use crate::row_change::{EventId, Writer};
 use crate::snapshot::{Feed, SnapshotTable};
 use crate::stats::Stats;
-use crate::transaction::{Transaction, unix_us};
+use crate::transaction::{Replay, Transaction, unix_us};
 
 /// Where a capture starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// Everything before this LSN is in Kafka.
     pub done_end_lsn: Lsn,
     /// End of the last transaction before it, for `source.sequence`.
     pub last_commit_lsn: Option<Lsn>,
+    /// The part of the next transaction that is in Kafka, too.
+    pub open: Option<OpenTransaction>,
     /// Longest time between two status updates, in nanoseconds.
     pub status_interval_ns: i64,
     /// Counts the accepted discontinuities; written as a header above 0.
@@ -40,8 +42,9 @@ pub struct Start {
 /// The state machine of one connector.
 ///
 /// The run loop gives it frames ([`Capture::handle_xlog_data`], [`Capture::handle_keepalive`]), answers its
-/// catalog questions before the next frame, takes its records ([`Capture::send_records`]) and reports their
-/// delivery ([`Capture::handle_delivered`]). `now` is nanoseconds since 1970.
+/// catalog questions before the next frame, takes its records ([`Capture::send_records`]), and makes them durable
+/// together with a position when told to ([`Capture::poll_commit`], [`Capture::handle_committed`]). `now` is
+/// nanoseconds since 1970.
 pub struct Capture {
     decoder: Decoder,
     copy_row: CopyRow,
@@ -56,17 +59,19 @@ struct Engine {
     topics: Vec<String>,
     catalog_request: Option<(TableShape, CatalogRequest)>,
     outbox: Outbox,
-    ledger: Ledger,
     progress: Progress,
     fragments: Fragments,
     /// Running number of rendered fragments; tables compare theirs with it.
     serial: u64,
     /// Marker and time that the fragments were rendered for, while a snapshot is fed.
     rendered_snapshot: Option<(Snapshot, i64)>,
-    transaction: Option<(Transaction, Token)>,
+    transaction: Option<Transaction>,
+    /// Set until the part of a transaction that is in Kafka has passed.
+    replay: Option<Replay>,
+    lineage: u32,
     last_commit_lsn: Option<Lsn>,
     last_boundary: Lsn,
-    feed: Option<(Feed, Token)>,
+    feed: Option<Feed>,
     heartbeat_at: Option<i64>,
     stats: Stats,
 }
@@ -111,12 +116,13 @@ impl Capture {
                 topics: Vec::new(),
                 catalog_request: None,
                 outbox: Outbox::default(),
-                ledger: Ledger::new(start.done_end_lsn, start.last_commit_lsn),
                 progress: Progress::new(start.done_end_lsn, start.status_interval_ns),
                 fragments: Fragments::default(),
                 serial: 0,
                 rendered_snapshot: None,
                 transaction: None,
+                replay: start.open.map(Replay::new),
+                lineage: start.lineage,
                 last_commit_lsn: start.last_commit_lsn,
                 last_boundary: start.done_end_lsn,
                 feed: None,
@@ -138,7 +144,7 @@ impl Capture {
             self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
         self.engine.stats.message_bytes += data.body.len() as u64;
-        self.engine.apply(&message, data.wal_start, now_ns)
+        self.engine.apply(&message, data, now_ns)
     }
 
     /// Takes a keepalive.
@@ -152,7 +158,6 @@ impl Capture {
             engine.progress.reply_requested();
         }
         if engine.transaction.is_none() && engine.feed.is_none() {
-            engine.ledger.idle_until(keepalive.wal_end);
             engine.last_boundary = engine.last_boundary.max(keepalive.wal_end);
         }
         Ok(())
@@ -176,8 +181,7 @@ impl Capture {
 
     /// Starts to take rows of a snapshot that is consistent at `lsn`; `xid` goes into `source.txId`.
     pub fn begin_snapshot(&mut self, lsn: Lsn, xid: Option<u32>) {
-        let token = self.engine.ledger.begin();
-        self.engine.feed = Some((Feed::new(lsn, xid), token));
+        self.engine.feed = Some(Feed::new(lsn, xid));
         self.engine.rendered_snapshot = None;
     }
 
@@ -187,7 +191,7 @@ impl Capture {
     /// A table that cannot be captured as it is.
     pub fn begin_snapshot_table(&mut self, table: SnapshotTable) -> Result<(), Error> {
         let index = self.engine.plan_table(table.shape, &table.facts)?;
-        if let Some((feed, _)) = &mut self.engine.feed {
+        if let Some(feed) = &mut self.engine.feed {
             feed.begin_table(index, table.at_us);
         }
         Ok(())
@@ -199,7 +203,7 @@ impl Capture {
     /// A value that cannot be converted.
     pub fn handle_snapshot_row(&mut self, line: &[u8], now_ns: i64) -> Result<(), Error> {
         self.release_row(false, now_ns)?;
-        if let Some((feed, _)) = &mut self.engine.feed
+        if let Some(feed) = &mut self.engine.feed
             && let Some(table) = feed.table
         {
             feed.hold(line, table);
@@ -209,7 +213,7 @@ impl Capture {
 
     /// The table has no more rows.
     pub fn end_snapshot_table(&mut self) {
-        if let Some((feed, _)) = &mut self.engine.feed {
+        if let Some(feed) = &mut self.engine.feed {
             feed.end_table();
         }
     }
@@ -220,8 +224,8 @@ impl Capture {
     /// A value of the last row that cannot be converted.
     pub fn end_snapshot(&mut self, now_ns: i64) -> Result<(), Error> {
         self.release_row(true, now_ns)?;
-        if let Some((feed, _)) = self.engine.feed.take() {
-            self.engine.ledger.close(feed.lsn);
+        if let Some(feed) = self.engine.feed.take() {
+            self.engine.last_boundary = self.engine.last_boundary.max(feed.lsn);
             self.engine.progress.committed();
             self.engine.heartbeat(now_ns);
         }
@@ -238,9 +242,14 @@ impl Capture {
         }
     }
 
-    /// Offers waiting records in order, each with the token that its delivery report must carry.
-    pub fn send_records(&mut self, receiver: impl FnMut(Record<'_>, Token) -> Flow) -> Flow {
-        self.engine.outbox.send(&self.engine.topics, &self.engine.context, receiver)
+    /// Offers waiting records in order.
+    pub fn send_records(&mut self, receiver: impl FnMut(Record<'_>) -> Flow) -> Flow {
+        let engine = &mut self.engine;
+        let (records, bytes) = (engine.outbox.records(), engine.outbox.bytes());
+        let flow = engine.outbox.send(&engine.topics, &engine.context, receiver);
+        let sent = records - engine.outbox.records();
+        engine.progress.sent(sent as u64, if flow == Flow::Taken { bytes as u64 } else { 0 });
+        flow
     }
 
     /// Bytes that wait to be sent.
@@ -248,29 +257,32 @@ impl Capture {
         self.engine.outbox.bytes()
     }
 
-    /// Kafka has `count` records of `token`.
-    pub fn handle_delivered(&mut self, token: Token, count: u64) {
-        self.engine.ledger.delivered(token, count);
+    /// The position that should now become durable together with everything that was sent. Nothing more may be
+    /// sent until that is done.
+    pub fn poll_commit(&mut self, now_ns: i64, pace: Pace) -> Option<CommitPoint> {
+        let engine = &mut self.engine;
+        if !engine.outbox.is_empty() {
+            return None;
+        }
+        // A part that is being replayed is in Kafka as a whole: there is no position inside of it.
+        let open = match &engine.replay {
+            Some(replay) => Some(replay.part().clone()),
+            None => engine.transaction.as_ref().and_then(Transaction::open),
+        };
+        let point =
+            CommitPoint { done_end_lsn: engine.last_boundary, last_commit_lsn: engine.last_commit_lsn, open };
+        let in_transaction = engine.transaction.is_some();
+        engine.progress.poll_commit(engine.last_boundary, in_transaction, now_ns, pace).then_some(point)
     }
 
-    /// The LSN that a position record should be written for now. `force` overrides the pace.
-    pub fn poll_position(&mut self, now_ns: i64, force: bool) -> Option<Lsn> {
-        self.engine.progress.poll_position(self.engine.ledger.durable(), now_ns, force)
-    }
-
-    /// The position record asked for last is durable in Kafka.
-    pub fn handle_position_durable(&mut self) {
-        self.engine.progress.handle_position_durable();
+    /// The commit asked for last is durable in Kafka.
+    pub fn handle_committed(&mut self) {
+        self.engine.progress.handle_committed();
     }
 
     /// A status update that should be sent now.
     pub fn poll_status_update(&mut self, now_ns: i64) -> Option<StandbyStatusUpdate> {
         self.engine.progress.poll_status_update(now_ns)
-    }
-
-    /// End LSN of the last transaction that is durable as a whole.
-    pub fn durable_commit(&self) -> Option<Lsn> {
-        self.engine.ledger.durable_commit()
     }
 
     /// The LSN up to which everything was received, outside of any transaction.
@@ -281,11 +293,6 @@ impl Capture {
     /// Covered by a durable position: what the server may forget.
     pub fn flushed(&self) -> Lsn {
         self.engine.progress.flushed()
-    }
-
-    /// Whether every record is durable and no transaction is open.
-    pub fn is_settled(&self) -> bool {
-        self.engine.outbox.is_empty() && self.engine.ledger.is_settled()
     }
 
     /// Whether a transaction is being received.
@@ -306,9 +313,9 @@ impl Capture {
     /// Writes the held row of the snapshot.
     fn release_row(&mut self, is_last: bool, now_ns: i64) -> Result<(), Error> {
         let engine = &mut self.engine;
-        let Some((feed, token)) = &mut engine.feed else { return Ok(()) };
+        let Some(feed) = &mut engine.feed else { return Ok(()) };
         let Some(marker) = feed.release(is_last) else { return Ok(()) };
-        let (lsn, xid, token) = (feed.lsn, feed.xid, *token);
+        let (lsn, xid) = (feed.lsn, feed.xid);
         let (table, at_us) = (feed.held.table, feed.held.at_us);
         let line = std::mem::take(&mut feed.held.line);
         let row = self.copy_row.split(&line);
@@ -323,9 +330,9 @@ impl Capture {
             });
         }
         let written = engine
-            .writer(table, (at_us, xid), token, lsn, now_ns)
+            .writer(table, (at_us, xid), None, lsn, now_ns)
             .map_or(Ok(()), |mut writer| writer.insert(row, Operation::Read));
-        if let Some((feed, _)) = &mut engine.feed {
+        if let Some(feed) = &mut engine.feed {
             feed.held.line = line;
         }
         written
@@ -333,29 +340,33 @@ impl Capture {
 }
 
 impl Engine {
-    fn apply(&mut self, message: &Message<'_>, lsn: Lsn, now_ns: i64) -> Result<(), Error> {
+    fn apply(&mut self, message: &Message<'_>, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
+        let lsn = data.wal_start;
         match message {
             Message::Insert(insert) => {
-                let skip = self.config.skipped_operations.create;
+                let skip = self.count(data)? || self.config.skipped_operations.create;
                 self.change(insert.relation, skip, lsn, now_ns, |w| w.insert(insert.new, Operation::Create))
             }
             Message::Update(update) => {
-                let skip = self.config.skipped_operations.update;
+                let skip = self.count(data)? || self.config.skipped_operations.update;
                 self.change(update.relation, skip, lsn, now_ns, |w| w.update(update.old, update.new))
             }
             Message::Delete(delete) => {
-                let skip = self.config.skipped_operations.delete;
+                let skip = self.count(data)? || self.config.skipped_operations.delete;
                 self.change(delete.relation, skip, lsn, now_ns, |w| w.delete(delete.old))
             }
             Message::Begin(begin) => self.begin(begin, lsn),
             Message::Commit(commit) => self.commit(commit),
             Message::Relation(relation) => self.relation(relation),
-            Message::Truncate(truncate) => self.truncate(truncate, lsn, now_ns),
+            Message::Truncate(truncate) => {
+                let skip = self.count(data)? || self.config.skipped_operations.truncate;
+                self.truncate(truncate, skip, lsn, now_ns)
+            }
             Message::Origin(origin) => self.origin(origin, lsn),
             Message::Type(_) => Ok(()),
             Message::Logical(_) => {
-                if let Some((transaction, _)) = &mut self.transaction {
-                    transaction.ordinal += 1;
+                if self.transaction.is_some() {
+                    self.count(data)?;
                 }
                 self.stats.filtered += 1;
                 Ok(())
@@ -371,20 +382,50 @@ impl Engine {
         }
     }
 
+    /// Counts one data message of the open transaction; says whether it is in Kafka already.
+    #[inline]
+    fn count(&mut self, data: &XLogData<'_>) -> Result<bool, Error> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(protocol(data.wal_start, "a change without a transaction"));
+        };
+        transaction.count(data.wal_start, data.body);
+        match &self.replay {
+            None => Ok(false),
+            Some(replay) => {
+                let covered = replay.covers(transaction)?;
+                if !covered {
+                    self.replay = None;
+                }
+                Ok(covered)
+            }
+        }
+    }
+
     fn begin(&mut self, begin: &Begin, lsn: Lsn) -> Result<(), Error> {
         if self.transaction.is_some() {
             return Err(protocol(lsn, "a transaction begins inside of another"));
         }
-        if begin.final_lsn < self.ledger_floor() {
-            return Err(protocol(lsn, "a transaction commits before the position we asked for"));
+        // Commit records only move forward; equal to the last end is the next transaction.
+        if begin.final_lsn < self.last_boundary {
+            return Err(protocol(
+                lsn,
+                &format!(
+                    "a transaction commits at {}, before what is done: {}",
+                    begin.final_lsn, self.last_boundary
+                ),
+            ));
         }
         let transaction = Transaction {
             commit_lsn: begin.final_lsn,
             committed_at_us: unix_us(begin.committed_at),
             xid: begin.xid,
             ordinal: 0,
+            prefix_hash: PrefixHash::default(),
         };
-        self.transaction = Some((transaction, self.ledger.begin()));
+        if let Some(replay) = &self.replay {
+            replay.begin(&transaction)?;
+        }
+        self.transaction = Some(transaction);
         self.render_fragments(source::Transaction {
             at_us: transaction.committed_at_us,
             snapshot: Snapshot::Streaming,
@@ -395,22 +436,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Commit records only move forward; equal to the last end is the next transaction.
-    fn ledger_floor(&self) -> Lsn {
-        self.last_commit_lsn.unwrap_or(Lsn::ZERO)
-    }
-
     fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
-        let Some((transaction, _)) = self.transaction.take() else {
+        let Some(transaction) = self.transaction.take() else {
             return Err(protocol(commit.commit_lsn, "a commit without a transaction"));
         };
+        if let Some(replay) = self.replay.take() {
+            replay.commit(&transaction)?;
+        }
         if transaction.commit_lsn != commit.commit_lsn {
             return Err(protocol(
                 commit.commit_lsn,
                 "a commit of another transaction than the one that began",
             ));
         }
-        self.ledger.commit(commit.end_lsn);
         self.progress.received(commit.end_lsn);
         self.progress.committed();
         self.last_commit_lsn = Some(commit.end_lsn);
@@ -421,7 +459,7 @@ impl Engine {
     }
 
     fn origin(&mut self, origin: &Origin<'_>, lsn: Lsn) -> Result<(), Error> {
-        let Some((transaction, _)) = self.transaction else {
+        let Some(transaction) = self.transaction else {
             return Err(protocol(lsn, "an origin without a transaction"));
         };
         self.render_fragments(source::Transaction {
@@ -500,16 +538,20 @@ impl Engine {
         now_ns: i64,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Some((transaction, token)) = &mut self.transaction else {
+        let Some(transaction) = &self.transaction else {
             return Err(protocol(lsn, "a change without a transaction"));
         };
-        transaction.ordinal += 1;
-        let (at_us, xid, token) = (transaction.committed_at_us, transaction.xid, *token);
+        let (at_us, xid) = (transaction.committed_at_us, transaction.xid);
+        let id = self.config.event_ids.then_some(EventId {
+            lineage: self.lineage,
+            commit_lsn: transaction.commit_lsn,
+            ordinal: transaction.ordinal - 1,
+        });
         let table = self.tables.find(relation).ok_or_else(|| {
             protocol(lsn, &format!("a change of relation {relation}, which no Relation message described"))
         })?;
         match table {
-            Some(table) if !skip => match self.writer(table, (at_us, Some(xid)), token, lsn, now_ns) {
+            Some(table) if !skip => match self.writer(table, (at_us, Some(xid)), id, lsn, now_ns) {
                 Some(mut writer) => write(&mut writer),
                 None => Ok(()),
             },
@@ -520,14 +562,15 @@ impl Engine {
         }
     }
 
-    fn truncate(&mut self, truncate: &Truncate, lsn: Lsn, now_ns: i64) -> Result<(), Error> {
-        let skip = self.config.skipped_operations.truncate;
+    /// One message is one ordinal, however many tables it names.
+    fn truncate(&mut self, truncate: &Truncate, skip: bool, lsn: Lsn, now_ns: i64) -> Result<(), Error> {
+        let mut sub = 0u8;
         for relation in &truncate.relations {
-            self.change(*relation, skip, lsn, now_ns, |writer| writer.truncate())?;
-        }
-        // One message is one ordinal, however many tables it names.
-        if let Some((transaction, _)) = &mut self.transaction {
-            transaction.ordinal = transaction.ordinal + 1 - truncate.relations.len() as u64;
+            self.change(*relation, skip, lsn, now_ns, |writer| {
+                writer.sub = sub;
+                writer.truncate()
+            })?;
+            sub = sub.saturating_add(1);
         }
         Ok(())
     }
@@ -536,7 +579,7 @@ impl Engine {
         &mut self,
         table: usize,
         transaction: (i64, Option<u32>),
-        token: Token,
+        id: Option<EventId>,
         lsn: Lsn,
         now_ns: i64,
     ) -> Option<Writer<'_>> {
@@ -547,15 +590,15 @@ impl Engine {
             plan,
             source: &mut self.fragments,
             outbox: &mut self.outbox,
-            ledger: &mut self.ledger,
             stats: &mut self.stats,
-            token,
+            id,
+            sub: 0,
             lsn,
             now_ns,
         })
     }
 
-    /// Writes a heartbeat; it belongs to an entry of its own that ends where we are.
+    /// Writes a heartbeat.
     fn heartbeat(&mut self, now_ns: i64) {
         let Some(heartbeat) = &self.config.heartbeat else { return };
         self.heartbeat_at = Some(now_ns);
@@ -570,10 +613,13 @@ impl Engine {
         let key = self.small_record(&key_frame, "serverName", |writer| writer.string(&prefix));
         let value =
             self.small_record(&value_frame, "ts_ms", |writer| writer.int(now_ns.div_euclid(1_000_000)));
-        let token = self.ledger.begin();
-        self.ledger.emitted();
-        self.ledger.close(self.last_boundary);
-        self.outbox.push(Entry { topic, key: Some(key), value: Some(value), headers: Headers::None, token });
+        self.outbox.push(Entry {
+            topic,
+            key: Some(key),
+            value: Some(value),
+            headers: Headers::None,
+            id: None,
+        });
         self.stats.records += 1;
     }
 

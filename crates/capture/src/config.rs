@@ -235,6 +235,8 @@ pub struct Config {
     pub conversion_failure: ConversionFailure,
     /// `extended.headers.enabled`
     pub extended_headers: bool,
+    /// `cdcd.headers`: the header `cdcd.eid` on data records.
+    pub event_ids: bool,
     /// `key.converter.*`
     pub key: JsonOptions,
     /// `value.converter.*`

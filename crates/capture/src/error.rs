@@ -21,6 +21,14 @@ pub enum Error {
         /// Which rule.
         what: String,
     },
+    /// A transaction of which a part is in Kafka came back as another one.
+    #[error("E_NONDETERMINISTIC_REPLAY: at {lsn}: {what}")]
+    Nondeterministic {
+        /// Commit of the transaction.
+        lsn: Lsn,
+        /// What is in Kafka, and what came.
+        what: String,
+    },
     /// A value that the chosen mode cannot hold.
     #[error("table {table}, column {column}, at {lsn}")]
     Conversion {
@@ -56,6 +64,10 @@ impl Error {
             Error::Conversion { .. } => Some(
                 "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \
                  event.converting.failure.handling.mode=warn to write null instead",
+            ),
+            Error::Nondeterministic { .. } => Some(
+                "the publication, its row filters or column lists changed inside of this transaction: set them back \
+                 for one start, or start anew with a snapshot under another connector name",
             ),
             _ => None,
         }

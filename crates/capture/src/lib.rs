@@ -1,8 +1,8 @@
-//! Replication messages to change events, and the LSN ledger.
+//! Replication messages to change events, and when what may be acknowledged.
 //!
 //! A state machine without socket, clock or runtime: `handle_*` pushes facts in, `poll_*` pulls work out,
 //! `now` is an argument. Start at [`Capture`]; the plan and the types decide how a row is written,
-//! [`ledger`] what may be acknowledged, [`position`] what a restart needs to know.
+//! `progress` what is committed and acknowledged when, [`position`] what a restart needs to know.
 #![deny(missing_docs)]
 
 mod capture;
@@ -10,7 +10,6 @@ pub mod catalog;
 pub mod config;
 mod defaults;
 mod error;
-pub mod ledger;
 mod outbox;
 mod plan;
 pub mod position;
@@ -24,8 +23,8 @@ pub mod types;
 pub use capture::{Capture, Start};
 pub use config::Config;
 pub use error::Error;
-pub use ledger::Token;
 pub use outbox::Flow;
 pub use plan::{ColumnShape, TableShape};
+pub use progress::{CommitPoint, Pace};
 pub use snapshot::SnapshotTable;
 pub use types::ConversionError;

@@ -3,14 +3,13 @@
 use cdcd_debezium::format::json::JsonWriter;
 use cdcd_debezium::header;
 use cdcd_debezium::record::{Header, Record};
-
-use crate::ledger::Token;
+use cdcd_debezium::value::ValueWriter as _;
 
 /// Capacity that the buffer keeps after an unusually large record: 1 MiB holds hundreds of common ones.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// A key, four of the context, the lineage.
-const HEADERS_MAX: usize = 6;
+/// A key, four of the context, the lineage, the event id.
+const HEADERS_MAX: usize = 7;
 
 /// Whether a receiver of records takes more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,8 @@ pub(crate) struct Entry {
     pub(crate) key: Option<Range>,
     pub(crate) value: Option<Range>,
     pub(crate) headers: Headers,
-    pub(crate) token: Token,
+    /// `cdcd.eid`
+    pub(crate) id: Option<Range>,
 }
 
 #[derive(Debug, Default)]
@@ -67,8 +67,20 @@ pub(crate) struct ContextHeaders {
 }
 
 impl Outbox {
+    /// Puts bytes beside the records.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Range {
+        let start = self.writer.mark().length;
+        self.writer.begin_record(bytes);
+        Range { start, end: self.writer.mark().length }
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
+    }
+
+    /// Records that wait.
+    pub(crate) fn records(&self) -> usize {
+        self.entries.len() - self.sent
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -84,13 +96,13 @@ impl Outbox {
         &mut self,
         topics: &[String],
         context: &ContextHeaders,
-        mut receiver: impl FnMut(Record<'_>, Token) -> Flow,
+        mut receiver: impl FnMut(Record<'_>) -> Flow,
     ) -> Flow {
         let bytes = self.writer.as_bytes();
         let slice = |range: Range| bytes.get(range.start..range.end).unwrap_or_default();
         for entry in self.entries.get(self.sent..).unwrap_or_default() {
             let mut headers = [Header { name: "", value: None }; HEADERS_MAX];
-            let count = fill_headers(&mut headers, entry.headers, context, slice);
+            let count = fill_headers(&mut headers, entry, context, slice);
             let record = Record {
                 topic: topics.get(entry.topic).map(String::as_str).unwrap_or_default(),
                 partition: None,
@@ -98,7 +110,7 @@ impl Outbox {
                 value: entry.value.map(slice),
                 headers: headers.get(..count).unwrap_or_default(),
             };
-            if receiver(record, entry.token) == Flow::Full {
+            if receiver(record) == Flow::Full {
                 return Flow::Full;
             }
             self.sent += 1;
@@ -113,11 +125,11 @@ impl Outbox {
 
 fn fill_headers<'a>(
     headers: &mut [Header<'a>; HEADERS_MAX],
-    kind: Headers,
+    entry: &Entry,
     context: &'a ContextHeaders,
     slice: impl Fn(Range) -> &'a [u8],
 ) -> usize {
-    let key_header = match kind {
+    let key_header = match entry.headers {
         Headers::None => return 0,
         Headers::Context => None,
         Headers::NewKey(range) => Some((header::NEW_KEY, range)),
@@ -131,9 +143,10 @@ fn fill_headers<'a>(
         .map(|(name, value)| Header { name, value: Some(value.as_bytes()) });
     let lineage = context.lineage.as_ref();
     let lineage = lineage.map(|text| Header { name: header::LINEAGE, value: Some(text.as_bytes()) });
+    let id = entry.id.map(|range| Header { name: header::EVENT_ID, value: Some(slice(range)) });
+    let all = key_header.into_iter().chain(context_headers).chain(lineage).chain(id);
     let mut count = 0;
-    for (slot, header) in headers.iter_mut().zip(key_header.into_iter().chain(context_headers).chain(lineage))
-    {
+    for (slot, header) in headers.iter_mut().zip(all) {
         *slot = header;
         count += 1;
     }

@@ -3,6 +3,7 @@
 //! It lives in the compacted topic `__cdcd_position.<name>`, one partition, as JSON. A position is
 //! (commit LSN, ordinal); an LSN alone identifies nothing, because all rows of one COPY share one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use cdcd_pgoutput::Lsn;
@@ -74,6 +75,14 @@ pub struct Position {
     pub guarantee: Guarantee,
     /// Options of START_REPLICATION, so that ordinals mean the same on replay.
     pub stream_options: String,
+    /// Id of the Kafka cluster; empty if it has none.
+    pub cluster_id: String,
+    /// Topics of this connector that exist, with their ids: one that was made anew has lost its records.
+    pub topics: BTreeMap<String, String>,
+    /// The process that wrote this, by its run id.
+    pub writer: String,
+    /// Counts the processes that took over.
+    pub writer_epoch: u64,
     /// Our clock, ms since 1970; for people.
     pub wall_ms: i64,
 }
@@ -87,6 +96,51 @@ pub struct OpenTransaction {
     pub xid: u32,
     /// Ordinal of the first change that is not in Kafka.
     pub ordinal_next: u64,
+    /// Over the changes before it: on replay they must be the same.
+    pub prefix_hash: PrefixHash,
+}
+
+/// A running hash over the data messages of a transaction: where in the log each stands, its kind and its length.
+///
+/// Not its bytes: what the server sends for one place in the log can differ in what is sent (another
+/// publication, another column list), and that shows in these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefixHash(u64);
+
+impl Default for PrefixHash {
+    fn default() -> Self {
+        // FNV's 64-bit offset basis.
+        PrefixHash(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl PrefixHash {
+    /// Adds one message.
+    #[inline]
+    pub fn add(&mut self, lsn: Lsn, body: &[u8]) {
+        let kind = body.first().copied().unwrap_or_default();
+        self.mix(lsn.0);
+        self.mix((body.len() as u64) << 8 | u64::from(kind));
+    }
+
+    /// FNV-1a on whole words; the rotation brings high bits down again.
+    #[inline]
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    }
+}
+
+impl Serialize for PrefixHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for PrefixHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map(PrefixHash).map_err(de::Error::custom)
+    }
 }
 
 /// A snapshot that has begun and not ended: its rows must be read again.
@@ -147,10 +201,19 @@ mod tests {
             publication: "dbz_publication".to_owned(),
             done_end_lsn: LsnText(Lsn(0x16_B374_D848)),
             last_commit_lsn: None,
-            open: None,
+            open: Some(OpenTransaction {
+                commit_lsn: LsnText(Lsn(0x16_B374_D900)),
+                xid: 7,
+                ordinal_next: 3,
+                prefix_hash: PrefixHash::default(),
+            }),
             snapshot: Some(SnapshotProgress { consistent_point: LsnText(Lsn(1)), attempt: 1 }),
             guarantee: Guarantee::AtLeastOnce,
             stream_options: "proto_version '1'".to_owned(),
+            cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),
+            topics: BTreeMap::from([("srv.public.t".to_owned(), "Yu3hQ0cvT8i7W1m0mP8Hhw".to_owned())]),
+            writer: "run".to_owned(),
+            writer_epoch: 3,
             wall_ms: 0,
         }
     }

@@ -1,24 +1,53 @@
-//! From durable records to a durable position to an acknowledged LSN, in this order.
+//! Group commit: from records that were sent to a durable position to an acknowledged LSN, in this order.
+//!
+//! A commit covers everything that was sent before it, and a position that says so. While changes pour in,
+//! many transactions share a commit; when none waits, each gets its own at once.
 
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::replication::StandbyStatusUpdate;
 
-/// Shortest time between two position records while changes flow: bounds what a crash repeats.
-const BUSY_INTERVAL_NS: i64 = 200_000_000;
-/// Shortest time between two position records while only keepalives arrive …
+use crate::position::OpenTransaction;
+
+/// Longest time that records wait for their commit under load.
+const GROUP_NS: i64 = 500_000_000;
+/// Most bytes that wait for their commit under load.
+const GROUP_BYTES: u64 = 8 << 20;
+/// A transaction of the source is cut only if it keeps a commit open for longer than this …
+const CUT_NS: i64 = 2_000_000_000;
+/// … or is larger than this.
+const CUT_BYTES: u64 = 16 << 20;
+/// Shortest time between two commits that only move the position over empty transactions …
+const EMPTY_INTERVAL_NS: i64 = 200_000_000;
+/// … or over keepalives …
 const IDLE_INTERVAL_NS: i64 = 10_000_000_000;
 /// … unless this much log has gone by.
 const IDLE_BYTES: u64 = 16 << 20;
 /// Shortest time between two status updates that only tell of progress.
 const STATUS_INTERVAL_NS: i64 = 100_000_000;
 
-/// A position on its way into the topic.
+/// How urgent a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct InFlight {
-    lsn: Lsn,
+pub enum Pace {
+    /// More input waits: gather.
+    Busy,
+    /// Nothing waits: commit what there is.
+    Idle,
+    /// We are about to stop: commit also inside of a transaction, and a position that is barely new.
+    Stopping,
 }
 
-/// Which LSN may be written, which is written, which was told to the server.
+/// What a position record must say when it is committed together with everything that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitPoint {
+    /// Every transaction that ends at or before this LSN is covered.
+    pub done_end_lsn: Lsn,
+    /// End of the last transaction before it.
+    pub last_commit_lsn: Option<Lsn>,
+    /// The transaction of which a part is covered.
+    pub open: Option<OpenTransaction>,
+}
+
+/// What waits for its commit, what is committed, what was told to the server.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// Highest LSN received on this connection: nothing above it is ever acknowledged.
@@ -27,13 +56,18 @@ pub(crate) struct Progress {
     flushed: Lsn,
     /// Told to the server.
     acknowledged: Lsn,
-    in_flight: Option<InFlight>,
-    last_position_at: i64,
+    in_flight: Option<Lsn>,
+    last_commit_at: i64,
     last_status_at: i64,
     status_interval_ns: i64,
     reply_requested: bool,
-    /// Whether a commit has been received since the last position record.
+    /// Whether a transaction has ended since the last commit.
     busy: bool,
+    /// Records and bytes written since the last commit.
+    records: u64,
+    bytes: u64,
+    /// When the first of them was seen.
+    since: Option<i64>,
 }
 
 impl Progress {
@@ -43,11 +77,14 @@ impl Progress {
             flushed,
             acknowledged: Lsn::ZERO,
             in_flight: None,
-            last_position_at: i64::MIN,
+            last_commit_at: i64::MIN,
             last_status_at: i64::MIN,
             status_interval_ns,
             reply_requested: false,
             busy: false,
+            records: 0,
+            bytes: 0,
+            since: None,
         }
     }
 
@@ -63,27 +100,52 @@ impl Progress {
         self.reply_requested = true;
     }
 
-    /// The LSN to write into the position topic now, if it is time. `force` overrides the pace.
-    pub(crate) fn poll_position(&mut self, durable: Lsn, now: i64, force: bool) -> Option<Lsn> {
-        if self.in_flight.is_some() || durable <= self.flushed {
-            return None;
-        }
-        let interval = match self.busy || durable.0 - self.flushed.0 >= IDLE_BYTES {
-            true => BUSY_INTERVAL_NS,
-            false => IDLE_INTERVAL_NS,
-        };
-        if !force && now < self.last_position_at.saturating_add(interval) {
-            return None;
-        }
-        self.last_position_at = now;
-        self.busy = false;
-        self.in_flight = Some(InFlight { lsn: durable });
-        Some(durable)
+    /// So many records were handed out, all of them at once.
+    pub(crate) fn sent(&mut self, records: u64, bytes: u64) {
+        self.records += records;
+        self.bytes += bytes;
     }
 
-    pub(crate) fn handle_position_durable(&mut self) {
-        if let Some(in_flight) = self.in_flight.take() {
-            self.flushed = self.flushed.max(in_flight.lsn);
+    /// Whether everything that was sent should be committed now. `boundary` is the end of what was received
+    /// outside of any transaction.
+    pub(crate) fn poll_commit(&mut self, boundary: Lsn, in_transaction: bool, now: i64, pace: Pace) -> bool {
+        if self.in_flight.is_some() {
+            return false;
+        }
+        let due = if self.records > 0 {
+            self.group_is_due(in_transaction, now, pace)
+        } else {
+            boundary > self.flushed && self.empty_is_due(boundary, now, pace)
+        };
+        if due {
+            self.last_commit_at = now;
+            self.in_flight = Some(boundary);
+            (self.busy, self.records, self.bytes, self.since) = (false, 0, 0, None);
+        }
+        due
+    }
+
+    fn group_is_due(&mut self, in_transaction: bool, now: i64, pace: Pace) -> bool {
+        let waited = now.saturating_sub(*self.since.get_or_insert(now));
+        match (pace, in_transaction) {
+            (Pace::Stopping, _) => true,
+            (_, true) => waited >= CUT_NS || self.bytes >= CUT_BYTES,
+            (Pace::Idle, false) => true,
+            (Pace::Busy, false) => waited >= GROUP_NS || self.bytes >= GROUP_BYTES,
+        }
+    }
+
+    fn empty_is_due(&self, boundary: Lsn, now: i64, pace: Pace) -> bool {
+        let interval = match self.busy || boundary.0 - self.flushed.0 >= IDLE_BYTES {
+            true => EMPTY_INTERVAL_NS,
+            false => IDLE_INTERVAL_NS,
+        };
+        pace == Pace::Stopping || now >= self.last_commit_at.saturating_add(interval)
+    }
+
+    pub(crate) fn handle_committed(&mut self) {
+        if let Some(lsn) = self.in_flight.take() {
+            self.flushed = self.flushed.max(lsn);
         }
     }
 
@@ -117,35 +179,76 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
+    fn progress(flushed: u64) -> Progress {
+        Progress::new(Lsn(flushed), 10 * SECOND)
+    }
+
     #[test]
     fn nothing_is_acknowledged_before_its_position_is_durable() {
-        let mut progress = Progress::new(Lsn(10), 10 * SECOND);
+        let mut progress = progress(10);
         progress.received(Lsn(100));
         assert_eq!(progress.poll_status_update(0).unwrap().flushed, Lsn(10));
-        assert_eq!(progress.poll_position(Lsn(50), 0, false), Some(Lsn(50)));
+        progress.sent(1, 100);
+        assert!(progress.poll_commit(Lsn(50), false, 0, Pace::Idle));
         assert_eq!(progress.poll_status_update(10 * SECOND).unwrap().flushed, Lsn(10));
-        progress.handle_position_durable();
+        assert!(!progress.poll_commit(Lsn(60), false, 11 * SECOND, Pace::Stopping), "one at a time");
+        progress.handle_committed();
         assert_eq!(progress.poll_status_update(11 * SECOND).unwrap().flushed, Lsn(50));
     }
 
     #[test]
     fn nothing_above_what_this_connection_received_is_acknowledged() {
-        let mut progress = Progress::new(Lsn(1000), SECOND);
+        let mut progress = progress(1000);
         progress.received(Lsn(7));
         assert_eq!(progress.poll_status_update(0).unwrap().flushed, Lsn(7));
     }
 
     #[test]
-    fn idle_progress_is_paced_and_busy_progress_is_not_held_back() {
-        let mut progress = Progress::new(Lsn(0), SECOND);
-        assert!(progress.poll_position(Lsn(1), 0, false).is_some());
-        progress.handle_position_durable();
-        assert!(progress.poll_position(Lsn(2), SECOND, false).is_none());
-        assert!(progress.poll_position(Lsn(2), SECOND, true).is_some());
-        progress.handle_position_durable();
+    fn a_group_is_committed_at_once_when_idle_and_in_batches_under_load() {
+        let mut progress = progress(0);
+        progress.sent(1, 100);
+        assert!(!progress.poll_commit(Lsn(1), false, 0, Pace::Busy));
+        assert!(!progress.poll_commit(Lsn(1), false, GROUP_NS - 1, Pace::Busy));
+        assert!(progress.poll_commit(Lsn(1), false, GROUP_NS, Pace::Busy));
+        progress.handle_committed();
+        progress.sent(1, GROUP_BYTES);
+        assert!(progress.poll_commit(Lsn(2), false, GROUP_NS, Pace::Busy));
+        progress.handle_committed();
+        progress.sent(1, 100);
+        assert!(progress.poll_commit(Lsn(3), false, GROUP_NS, Pace::Idle));
+    }
+
+    #[test]
+    fn a_transaction_is_cut_only_when_it_is_large_or_slow_or_we_stop() {
+        let mut progress = progress(0);
+        progress.sent(1, GROUP_BYTES);
+        assert!(!progress.poll_commit(Lsn(0), true, 0, Pace::Busy));
+        assert!(!progress.poll_commit(Lsn(0), true, CUT_NS - 1, Pace::Idle));
+        assert!(progress.poll_commit(Lsn(0), true, CUT_NS, Pace::Busy));
+        progress.handle_committed();
+        progress.sent(1, CUT_BYTES);
+        assert!(progress.poll_commit(Lsn(0), true, CUT_NS, Pace::Busy));
+        progress.handle_committed();
+        progress.sent(1, 1);
+        assert!(progress.poll_commit(Lsn(0), true, CUT_NS, Pace::Stopping));
+    }
+
+    #[test]
+    fn progress_without_records_is_paced() {
+        let mut progress = progress(0);
+        assert!(progress.poll_commit(Lsn(1), false, 0, Pace::Idle));
+        progress.handle_committed();
+        assert!(!progress.poll_commit(Lsn(2), false, SECOND, Pace::Idle));
+        assert!(progress.poll_commit(Lsn(2), false, SECOND, Pace::Stopping));
+        progress.handle_committed();
         progress.committed();
-        assert!(progress.poll_position(Lsn(3), 2 * SECOND, false).is_some());
-        progress.handle_position_durable();
-        assert!(progress.poll_position(Lsn(3 + IDLE_BYTES), 3 * SECOND, false).is_some());
+        assert!(progress.poll_commit(Lsn(3), false, 2 * SECOND, Pace::Idle));
+        progress.handle_committed();
+        assert!(progress.poll_commit(Lsn(3 + IDLE_BYTES), false, 3 * SECOND, Pace::Idle));
+        progress.handle_committed();
+        assert!(
+            !progress.poll_commit(Lsn(3 + IDLE_BYTES), false, 99 * SECOND, Pace::Stopping),
+            "nothing new"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! One change to its records: event, tombstone, and the three records of a changed key.
 
 use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::header::EVENT_ID_BYTES;
 use cdcd_debezium::source::Fragments;
 use cdcd_debezium::value::ValueWriter;
 use cdcd_pgoutput::Lsn;
@@ -9,7 +10,6 @@ use cdcd_pgoutput::tuple::Tuple;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::ledger::{Ledger, Token};
 use crate::outbox::{Entry, Headers, Outbox, Range};
 use crate::plan::{ColumnError, Image, Plan, write_key, write_row};
 use crate::stats::Stats;
@@ -27,15 +27,37 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Which change of which transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventId {
+    pub(crate) lineage: u32,
+    pub(crate) commit_lsn: Lsn,
+    pub(crate) ordinal: u64,
+}
+
+impl EventId {
+    /// As it stands in a record's header.
+    fn bytes(&self, sub: u8) -> [u8; EVENT_ID_BYTES] {
+        let mut bytes = [0; EVENT_ID_BYTES];
+        bytes[..4].copy_from_slice(&self.lineage.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.commit_lsn.0.to_be_bytes());
+        bytes[12..20].copy_from_slice(&self.ordinal.to_be_bytes());
+        bytes[20] = sub;
+        bytes
+    }
+}
+
 /// All that writing one change needs.
 pub(crate) struct Writer<'c> {
     pub(crate) config: &'c Config,
     pub(crate) plan: &'c mut Plan,
     pub(crate) source: &'c mut Fragments,
     pub(crate) outbox: &'c mut Outbox,
-    pub(crate) ledger: &'c mut Ledger,
     pub(crate) stats: &'c mut Stats,
-    pub(crate) token: Token,
+    /// Written to a header, if that is asked for.
+    pub(crate) id: Option<EventId>,
+    /// Number of the next record among those of the change.
+    pub(crate) sub: u8,
     pub(crate) lsn: Lsn,
     pub(crate) now_ns: i64,
 }
@@ -197,8 +219,9 @@ impl Writer<'_> {
     }
 
     fn push(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers) {
-        self.outbox.push(Entry { topic: self.plan.topic, key, value, headers, token: self.token });
-        self.ledger.emitted();
+        let id = self.id.map(|id| self.outbox.raw(&id.bytes(self.sub)));
+        self.sub = self.sub.saturating_add(1);
+        self.outbox.push(Entry { topic: self.plan.topic, key, value, headers, id });
         self.stats.records += 1;
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdcd_pgoutput::Lsn;
 use clap::{Args, Parser, Subcommand};
 
-use crate::capture::{self, CaptureOptions, EndPosition, OutputKind};
+use crate::capture::{self, Accept, CaptureOptions, EndPosition, OutputKind};
 use crate::check::{self, ReportFormat};
 use crate::connector::properties::{Origin, Properties, PropertyError};
 use crate::connector::source::{KafkaNeed, SourceSettings};
@@ -105,9 +105,26 @@ struct CaptureArgs {
     /// Where records go
     #[arg(long, value_enum, default_value_t = OutputKind::Kafka)]
     output: OutputKind,
+    #[command(flatten)]
+    accept: AcceptArgs,
     /// Print a line of figures this often, for example 5s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     stats_interval: Option<Duration>,
+}
+
+/// Consent, good for one start and logged with what it gives up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Consent where a guard stops")]
+struct AcceptArgs {
+    /// Another server or another history of it: start anew here under the next lineage
+    #[arg(long)]
+    accept_lineage: bool,
+    /// No position, or one of another Kafka cluster: start all the same
+    #[arg(long)]
+    accept_position: bool,
+    /// Changes that cannot be read any more: go on without them
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 #[derive(Debug, Args)]
@@ -325,8 +342,17 @@ async fn execute(command: Command) -> Result<(), Failure> {
                 OutputKind::Stdout | OutputKind::Null => KafkaNeed::None,
             };
             let settings = SourceSettings::new(&args.connector.properties()?, need)?;
-            let options =
-                CaptureOptions { output: args.output, end: args.endpos, stats_interval: args.stats_interval };
+            let accept = Accept {
+                lineage: args.accept.accept_lineage,
+                position: args.accept.accept_position,
+                loss: args.accept.accept_loss,
+            };
+            let options = CaptureOptions {
+                output: args.output,
+                end: args.endpos,
+                accept,
+                stats_interval: args.stats_interval,
+            };
             capture::run(&settings, &options, &shutdown).await
         }
         Command::Check(args) => tokio::select! {

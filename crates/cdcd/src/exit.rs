@@ -98,7 +98,7 @@ impl From<cdcd_capture::Error> for Failure {
         let hint = error.hint().map(str::to_owned);
         let exit = match &error {
             cdcd_capture::Error::Decode { .. } | cdcd_capture::Error::Protocol { .. } => Exit::Unexpected,
-            cdcd_capture::Error::Position(_) => Exit::Guard,
+            cdcd_capture::Error::Position(_) | cdcd_capture::Error::Nondeterministic { .. } => Exit::Guard,
             _ => Exit::Configuration,
         };
         let failure = Failure::new(exit, error);
@@ -111,6 +111,9 @@ impl From<cdcd_capture::Error> for Failure {
 
 impl From<cdcd_postgres::Error> for Failure {
     fn from(error: cdcd_postgres::Error) -> Self {
+        if is_publication_history(&error) {
+            return publication_history(error);
+        }
         let transient = error.is_transient();
         let hint = postgres_hint(&error);
         let exit = if transient { Exit::Dependency } else { Exit::Configuration };
@@ -121,6 +124,23 @@ impl From<cdcd_postgres::Error> for Failure {
             None => failure,
         }
     }
+}
+
+/// The server decodes with the catalog as of each change: a publication that is younger than the slot, or was
+/// dropped and made again, is unknown there for ever.
+fn is_publication_history(error: &cdcd_postgres::Error) -> bool {
+    matches!(error, cdcd_postgres::Error::Server { source, .. }
+        if source.code == "42704" && source.message.contains("publication"))
+}
+
+fn publication_history(error: cdcd_postgres::Error) -> Failure {
+    Failure::new(Exit::Guard, error)
+        .context("E_PUBLICATION_HISTORY: the publication did not exist when a change in the slot was made")
+        .hint("it was made after the slot, or dropped and made again: the changes in the slot cannot be decoded")
+        .hint(
+            "drop the slot, SELECT pg_drop_replication_slot(…), then set snapshot.mode=when_needed for a new snapshot, \
+             or start once with --accept-loss",
+        )
 }
 
 fn postgres_hint(error: &cdcd_postgres::Error) -> Option<String> {

@@ -302,8 +302,8 @@ impl<D: Destination + 'static> Run<D> {
             let (epoch, partition) = (batch.epoch, batch.partition);
             sink.handle_record(&Incoming { id, epoch, partition, offset, timestamp_ms, record }, now);
         });
-        if batch.at_end {
-            sink.handle_end(id, batch.epoch);
+        if let Some(end) = batch.end {
+            sink.handle_end(id, batch.epoch, end.after_records, end.offset);
         }
     }
 

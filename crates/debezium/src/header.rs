@@ -16,3 +16,10 @@ pub const OLD_KEY: &str = "__debezium.oldkey";
 
 /// Ours: counts the accepted discontinuities of a connector, decimal text; absent while it is 0.
 pub const LINEAGE: &str = "cdcd.lineage";
+
+/// Ours, with `cdcd.headers=true`: the identity of a record, 21 bytes big-endian: lineage (u32), commit LSN (u64),
+/// ordinal of the change in its transaction (u64), number of the record among those of the change (u8).
+pub const EVENT_ID: &str = "cdcd.eid";
+
+/// Length of an event id.
+pub const EVENT_ID_BYTES: usize = 21;

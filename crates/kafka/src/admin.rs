@@ -89,6 +89,11 @@ impl Admin {
         Ok(metadata.brokers().len())
     }
 
+    /// The cluster's id, if it has one. Blocks for at most 15 s.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.inner.inner().fetch_cluster_id(REQUEST_TIMEOUT)
+    }
+
     /// The topic, or `None` if it does not exist. Blocks for at most 15 s.
     ///
     /// # Errors

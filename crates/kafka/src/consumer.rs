@@ -91,11 +91,30 @@ pub struct Batch {
     pub partition: i32,
     /// Epoch of the [`Consumer::begin`] that they were fetched under.
     pub epoch: u64,
-    /// Whether the end of the log was reached after the last record.
-    pub at_end: bool,
+    /// Where the log ended after the last record, if its end was reached.
+    pub end: Option<LogEnd>,
     buffer: Vec<u8>,
     records: Vec<Meta>,
     headers: Vec<(Range<usize>, Option<Range<usize>>)>,
+}
+
+/// Where the client goes on reading a partition.
+fn next_offset(consumer: &BaseConsumer<Group>, slot: &Slot) -> Option<i64> {
+    let positions = consumer.position().ok()?;
+    match positions.find_partition(&slot.topic, slot.partition)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+/// The end of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The first offset after the last record.
+    pub after_records: i64,
+    /// The offset that comes next. It lies behind what marks the ends of transactions, which are no records and have
+    /// offsets all the same.
+    pub offset: i64,
 }
 
 #[derive(Debug)]
@@ -113,7 +132,7 @@ impl Batch {
             topic,
             partition,
             epoch,
-            at_end: false,
+            end: None,
             buffer: Vec::new(),
             records: Vec::new(),
             headers: Vec::new(),
@@ -390,6 +409,8 @@ struct Slot {
     queue: PartitionQueue<Group>,
     epoch: u64,
     flow: Flow,
+    /// The first offset after the last record that was taken from the queue.
+    after_records: i64,
 }
 
 struct Worker {
@@ -494,7 +515,7 @@ impl Worker {
             let outcome = self.consumer.seek(topic, partition, Offset::Offset(offset), SEEK_TIMEOUT);
             match outcome.and_then(|()| self.consumer.resume(&list)) {
                 Ok(()) => {
-                    (slot.epoch, slot.flow) = (epoch, Flow::Running);
+                    (slot.epoch, slot.flow, slot.after_records) = (epoch, Flow::Running, offset);
                     return;
                 }
                 Err(_) if started.elapsed() < SEEK_TIMEOUT => std::thread::sleep(IDLE_POLL),
@@ -511,20 +532,27 @@ impl Worker {
     fn fetch(&mut self) -> Result<bool, End> {
         let mut any = false;
         let mut troubles = Vec::new();
-        for slot in self.slots.values().filter(|slot| slot.flow == Flow::Running) {
+        for slot in self.slots.values_mut().filter(|slot| slot.flow == Flow::Running) {
             let mut batch = Batch::new(Arc::clone(&slot.topic), slot.partition, slot.epoch);
-            while !batch.is_full() && !batch.at_end {
+            while !batch.is_full() && batch.end.is_none() {
                 match slot.queue.poll(Duration::ZERO) {
                     None => break,
-                    Some(Ok(message)) => batch.push(&message),
-                    Some(Err(KafkaError::PartitionEOF(_))) => batch.at_end = true,
+                    Some(Ok(message)) => {
+                        slot.after_records = message.offset() + 1;
+                        batch.push(&message);
+                    }
+                    Some(Err(KafkaError::PartitionEOF(_))) => {
+                        let after_records = slot.after_records;
+                        let offset = next_offset(&self.consumer, slot).unwrap_or(after_records);
+                        batch.end = Some(LogEnd { after_records, offset });
+                    }
                     Some(Err(error)) => {
                         troubles.push(error);
                         break;
                     }
                 }
             }
-            if !batch.is_empty() || batch.at_end {
+            if !batch.is_empty() || batch.end.is_some() {
                 any |= !batch.is_empty();
                 self.waiting.push_back(Event::Records(batch));
             }
@@ -569,7 +597,8 @@ impl Worker {
                         continue;
                     };
                     let (topic, partition) = (Arc::clone(&one.topic), one.partition);
-                    let slot = Slot { topic, partition, queue, epoch: 0, flow: Flow::Paused };
+                    let slot =
+                        Slot { topic, partition, queue, epoch: 0, flow: Flow::Paused, after_records: 0 };
                     self.slots.insert((Arc::clone(&one.topic), partition), slot);
                 }
                 self.waiting.push_back(Event::Assigned(all));

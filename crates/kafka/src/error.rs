@@ -27,6 +27,18 @@ pub enum Error {
         /// Cause.
         source: KafkaError,
     },
+    /// Another producer took our transactional id over, or the broker ended our transaction.
+    #[error("another producer took over, or the broker ended the transaction")]
+    Fenced {
+        /// Cause.
+        source: KafkaError,
+    },
+    /// The cluster has no transactions, or not for this user.
+    #[error("Kafka refuses transactions")]
+    TransactionsRefused {
+        /// Cause.
+        source: KafkaError,
+    },
     /// Any other failure.
     #[error("{doing}")]
     Client {
@@ -45,7 +57,8 @@ impl Error {
     /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Config { .. } | Error::TooLarge { .. } => false,
+            Error::Config { .. } | Error::TooLarge { .. } | Error::TransactionsRefused { .. } => false,
+            Error::Fenced { .. } => true,
             Error::Refused { source, .. } | Error::Client { source, .. } => {
                 source.rdkafka_error_code().is_none_or(is_transient)
             }

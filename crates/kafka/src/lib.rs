@@ -1,5 +1,5 @@
-//! The Kafka edge. librdkafka is C with threads of its own: it gets records in and gives delivery tokens
-//! out, and never sees an LSN.
+//! The Kafka edge. librdkafka is C with threads of its own: it gets records in, makes them durable,
+//! and never sees an LSN.
 //!
 //! [`config`] reads Java's client property names, [`producer`] sends records, [`admin`] makes and describes
 //! topics, [`compacted`] reads the newest value of each key of a small topic, [`consumer`] reads a group's

@@ -1,7 +1,8 @@
-//! Sends records, and tells which tokens Kafka has.
+//! Sends records, and makes them durable in groups: in Kafka's transactions, or by waiting for deliveries.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cdcd_debezium::record::Record;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,29 +22,36 @@ pub enum Accepted {
     Full,
 }
 
-/// So many records of one token are durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivery {
-    /// What was given with the records.
-    pub token: u64,
-    /// How many.
-    pub count: u64,
+/// How records become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Each by itself: after a crash some may be sent again.
+    AtLeastOnce,
+    /// In transactions under this transactional id: all of a commit or nothing.
+    ExactlyOnce {
+        /// `transactional.id`; the same id fences.
+        transactional_id: String,
+    },
 }
 
-/// An idempotent producer. Delivery reports are collected while [`Producer::poll`] runs.
+/// Longest that a transaction may stay open; the broker aborts it then. Longer than any commit of ours takes,
+/// shorter than a person's patience with consumers that wait for an orphan.
+const TRANSACTION_TIMEOUT_MS: &str = "120000";
+/// Bound on the broker's answer to a request about a transaction.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for delivery reports before looking again whether somebody gave up.
+const DRAIN_SLICE: Duration = Duration::from_micros(200);
+
+/// An idempotent producer whose records become durable by [`Producer::commit`].
 pub struct Producer {
     inner: BaseProducer<Context>,
+    transactional: bool,
+    abandoned: AtomicBool,
 }
 
 #[derive(Default)]
 struct Context {
-    reports: Mutex<Reports>,
-}
-
-#[derive(Default)]
-struct Reports {
-    delivered: Vec<Delivery>,
-    failure: Option<Error>,
+    failure: Mutex<Option<Error>>,
 }
 
 impl ClientContext for Context {
@@ -55,24 +63,12 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = ();
 
-    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
-        let Ok(mut reports) = self.reports.lock() else { return };
-        match result {
-            Ok(_) => {
-                let token = token as u64;
-                match reports.delivered.last_mut() {
-                    Some(last) if last.token == token => last.count += 1,
-                    _ => reports.delivered.push(Delivery { token, count: 1 }),
-                }
-            }
-            Err((error, message)) => {
-                if reports.failure.is_none() {
-                    reports.failure = Some(refused(error.clone(), message));
-                }
-            }
-        }
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, message)) = result else { return };
+        let Ok(mut failure) = self.failure.lock() else { return };
+        failure.get_or_insert_with(|| refused(error.clone(), message));
     }
 }
 
@@ -83,6 +79,7 @@ fn refused(error: KafkaError, message: &impl Message) -> Error {
             let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
             Error::TooLarge { topic, bytes: length(message.key()) + length(message.payload()) }
         }
+        Some(code) if is_fenced(code) => Error::Fenced { source: error },
         _ => Error::Refused { topic, source: error },
     }
 }
@@ -92,8 +89,15 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error::Client`] for a property that librdkafka does not take.
-    pub fn new(config: &ClientConfig) -> Result<Self, Error> {
+    pub fn new(config: &ClientConfig, guarantee: &Guarantee) -> Result<Self, Error> {
         let mut config = config.clone();
+        match guarantee {
+            Guarantee::ExactlyOnce { transactional_id } => config
+                .set("transactional.id", transactional_id.as_str())
+                .set_default("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+            // A record is never given up while the process lives: the run loop decides when to stop.
+            Guarantee::AtLeastOnce => config.set_default("message.timeout.ms", "0"),
+        };
         config
             .set_default("enable.idempotence", "true")
             .set_default("acks", "all")
@@ -102,24 +106,108 @@ impl Producer {
             .set_default("batch.size", "1000000")
             .set_default("queue.buffering.max.messages", "100000")
             .set_default("queue.buffering.max.kbytes", "65536")
-            // A record is never given up while the process lives: the run loop decides when to stop.
-            .set_default("message.timeout.ms", "0")
             // Java's default partitioner for keyed records.
             .set_default("partitioner", "murmur2_random");
         let inner = config
             .to_rdkafka()
             .create_with_context(Context::default())
             .map_err(|error| Error::client("configuring the Kafka producer", error))?;
-        Ok(Producer { inner })
+        let transactional = matches!(guarantee, Guarantee::ExactlyOnce { .. });
+        Ok(Producer { inner, transactional, abandoned: AtomicBool::new(false) })
+    }
+
+    /// Fences every other producer with our transactional id and ends what it left open. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::TransactionsRefused`] if the cluster does not let us, definitely.
+    pub fn fence(&self) -> Result<(), Error> {
+        if !self.transactional {
+            return Ok(());
+        }
+        self.inner.init_transactions(TRANSACTION_PATIENCE).map_err(|source| {
+            match source.rdkafka_error_code() {
+                Some(code) if is_refused(code) => Error::TransactionsRefused { source },
+                _ => transaction_error("fencing other producers", source),
+            }
+        })
+    }
+
+    /// Starts a transaction; everything sent from now on belongs to it. Does nothing without transactions.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], or any other: the producer is then of no more use.
+    pub fn begin(&self) -> Result<(), Error> {
+        if !self.transactional {
+            return Ok(());
+        }
+        self.inner.begin_transaction().map_err(|source| transaction_error("beginning a transaction", source))
+    }
+
+    /// Makes everything that was sent durable, and `last` with it: in one transaction, or behind it. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], a failed delivery, or an outcome that nobody knows: the producer is then of no more use,
+    /// and what was sent is either durable as a whole or, with transactions, not there at all.
+    pub fn commit(&self, last: &Record<'_>) -> Result<(), Error> {
+        if !self.transactional {
+            self.drain(None)?;
+        }
+        while self.send(last)? == Accepted::Full {
+            self.inner.poll(DRAIN_SLICE);
+            self.check()?;
+        }
+        self.drain(None)?;
+        if !self.transactional {
+            return Ok(());
+        }
+        // Nothing is in flight any more, so this does not wait for the client's own slow flush.
+        self.inner
+            .commit_transaction(TRANSACTION_PATIENCE)
+            .map_err(|source| transaction_error("committing a transaction", source))
+    }
+
+    /// Makes a running [`Producer::commit`] give up.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns when Kafka has everything that was sent. Blocks.
+    ///
+    /// # Errors
+    /// The first failed delivery, or that `limit` has passed.
+    pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
+        let began = Instant::now();
+        while self.inner.in_flight_count() > 0 {
+            self.inner.poll(DRAIN_SLICE);
+            self.check()?;
+            if limit.is_some_and(|limit| began.elapsed() > limit) {
+                let source = KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
+                return Err(Error::client("waiting for deliveries", source));
+            }
+        }
+        self.check()
+    }
+
+    /// Whether every delivery so far went well.
+    ///
+    /// # Errors
+    /// The first failed delivery: nothing after it may be taken for durable.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(Error::client("waiting for deliveries", KafkaError::Canceled));
+        }
+        match self.inner.context().failure.lock().map(|mut failure| failure.take()) {
+            Ok(Some(failure)) => Err(failure),
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     /// Offers a record. Its bytes are copied.
     ///
     /// # Errors
     /// [`Error::TooLarge`], or [`Error::Refused`] for anything else that is wrong with this record.
-    pub fn send(&self, record: &Record<'_>, token: u64) -> Result<Accepted, Error> {
-        let mut message: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(record.topic, token as usize);
+    pub fn send(&self, record: &Record<'_>) -> Result<Accepted, Error> {
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic);
         if let Some(key) = record.key {
             message = message.key(key);
         }
@@ -149,6 +237,12 @@ impl Producer {
                         bytes: length(message.key) + length(message.payload),
                     })
                 }
+                Some(code) if is_fenced(code) => Err(Error::Fenced { source: error }),
+                // What made the transaction fail comes by a delivery report or by its commit.
+                Some(RDKafkaErrorCode::State) if self.transactional => {
+                    self.check()?;
+                    Err(transaction_error("sending in a transaction that has failed", error))
+                }
                 _ => Err(Error::Refused { topic: record.topic.to_owned(), source: error }),
             },
         }
@@ -159,21 +253,36 @@ impl Producer {
         self.inner.poll(timeout);
     }
 
-    /// Moves all delivery reports since the last call into `into`.
-    ///
-    /// # Errors
-    /// The first failed delivery: nothing after it may be taken for durable.
-    pub fn take_deliveries(&self, into: &mut Vec<Delivery>) -> Result<(), Error> {
-        let Ok(mut reports) = self.inner.context().reports.lock() else { return Ok(()) };
-        into.append(&mut reports.delivered);
-        match reports.failure.take() {
-            None => Ok(()),
-            Some(failure) => Err(failure),
-        }
-    }
-
     /// Records that are sent and not reported.
     pub fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+}
+
+/// Another producer has our transactional id, or the broker took ours for dead.
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
+}
+
+/// The cluster has no transactions, or not for us.
+fn is_refused(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, TransactionalIdAuthorizationFailed, UnsupportedFeature,
+        UnsupportedVersion,
+    };
+    matches!(
+        code,
+        ClusterAuthorizationFailed
+            | TransactionalIdAuthorizationFailed
+            | UnsupportedFeature
+            | UnsupportedVersion
+    )
+}
+
+fn transaction_error(doing: &str, source: KafkaError) -> Error {
+    match source.rdkafka_error_code() {
+        Some(code) if is_fenced(code) => Error::Fenced { source },
+        _ => Error::client(doing, source),
     }
 }

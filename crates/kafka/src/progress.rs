@@ -58,3 +58,25 @@ pub fn read(config: &ClientConfig, topics: &[String]) -> Result<Vec<PartitionPro
     };
     committed.elements().into_iter().map(one).collect()
 }
+
+/// The first of `topics` that holds a record. Blocks.
+///
+/// # Errors
+/// [`Error::Client`] if the cluster does not answer.
+pub fn first_with_records(config: &ClientConfig, topics: &[String]) -> Result<Option<String>, Error> {
+    let failed = |error| Error::client("looking for records", error);
+    let mut config = config.clone();
+    config.set("group.id", "cdcd-unused").set("allow.auto.create.topics", "false");
+    let consumer: BaseConsumer = config.to_rdkafka().create().map_err(failed)?;
+    let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT).map_err(failed)?;
+    for topic in metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name())) {
+        for partition in topic.partitions() {
+            let (low, high) =
+                consumer.fetch_watermarks(topic.name(), partition.id(), REQUEST_TIMEOUT).map_err(failed)?;
+            if high > low {
+                return Ok(Some(topic.name().to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}

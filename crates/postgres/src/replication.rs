@@ -53,6 +53,26 @@ pub async fn identify_system(connection: &mut Connection) -> Result<System, Erro
     })
 }
 
+/// Where each timeline before `timeline` ended, oldest first.
+///
+/// # Errors
+/// As [`Connection::query`].
+pub async fn timeline_history(connection: &mut Connection, timeline: u32) -> Result<Vec<(u32, Lsn)>, Error> {
+    let rows = connection.query(&format!("TIMELINE_HISTORY {timeline}")).await?;
+    let content = rows.first().and_then(|row| row.get(1).cloned().flatten()).unwrap_or_default();
+    Ok(parse_history(&content))
+}
+
+/// Lines of `timeline <tab> LSN <tab> reason`; comments and what cannot be read are left out.
+fn parse_history(content: &str) -> Vec<(u32, Lsn)> {
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let timeline = fields.next()?.parse().ok()?;
+        Some((timeline, fields.next()?.parse().ok()?))
+    };
+    content.lines().filter_map(line).collect()
+}
+
 /// Creates a logical slot and keeps its snapshot open until the next command on this connection.
 ///
 /// # Errors
@@ -97,17 +117,12 @@ async fn create(connection: &mut Connection, what: &str) -> Result<CreatedSlot, 
     })
 }
 
-/// Starts streaming from `lsn`; [`Connection::next_copy`] then gives frames.
+/// Starts streaming from `lsn` with the text of [`StreamOptions`]; [`Connection::next_copy`] then gives frames.
 ///
 /// # Errors
 /// [`Error::Server`]: the slot is missing (42704), in use (55006), lost (55000), or belongs to something else.
-pub async fn start(
-    connection: &mut Connection,
-    slot: &str,
-    lsn: Lsn,
-    options: &StreamOptions,
-) -> Result<(), Error> {
-    let sql = format!("START_REPLICATION SLOT {} LOGICAL {lsn} ({})", quote_identifier(slot), options.text());
+pub async fn start(connection: &mut Connection, slot: &str, lsn: Lsn, options: &str) -> Result<(), Error> {
+    let sql = format!("START_REPLICATION SLOT {} LOGICAL {lsn} ({options})", quote_identifier(slot));
     connection.start_copy(&sql).await
 }
 
@@ -139,6 +154,12 @@ pub fn quote_literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_tells_where_each_timeline_ended() {
+        let content = "# comment\n1\t0/3000148\tno recovery target specified\n\n2\t1/20\tbefore 2026-11-20\n";
+        assert_eq!(parse_history(content), [(1, Lsn(0x0300_0148)), (2, Lsn(0x1_0000_0020))]);
+    }
 
     #[test]
     fn names_cannot_leave_their_quotes() {

@@ -31,6 +31,10 @@ pub struct SlotInfo {
     pub restart_lsn: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
+    /// Why it is of no more use (server 17 and later).
+    pub invalidation_reason: Option<String>,
+    /// Invalidated by recovery on a standby (server 16 and later).
+    pub conflicting: bool,
     /// Vanishes with its session.
     pub temporary: bool,
     /// Decodes prepared transactions.
@@ -45,8 +49,11 @@ pub async fn find(client: &Client, name: &str) -> Result<Option<SlotInfo>, Error
     let doing = || format!("reading replication slot {name}");
     let row = client
         .query_opt(
+            // Columns of later servers are looked for by name, so that one statement serves all.
             "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, restart_lsn::text, \
-             wal_status, temporary, two_phase FROM pg_replication_slots WHERE slot_name = $1",
+             wal_status, temporary, two_phase, to_jsonb(s) ->> 'invalidation_reason', \
+             coalesce((to_jsonb(s) ->> 'conflicting')::bool, false) \
+             FROM pg_replication_slots s WHERE slot_name = $1",
             &[&name],
         )
         .await
@@ -64,7 +71,24 @@ pub async fn find(client: &Client, name: &str) -> Result<Option<SlotInfo>, Error
         wal_status: row.get(5),
         temporary: row.get(6),
         two_phase: row.get(7),
+        invalidation_reason: row.get(8),
+        conflicting: row.get(9),
     }))
+}
+
+/// Ends the server process that streams slot `name`, if its client calls itself `application`; says whether it did.
+///
+/// # Errors
+/// [`Error::Control`] or [`Error::Server`]: 42501 if it runs under another role.
+pub async fn evict(client: &Client, name: &str, application: &str) -> Result<bool, Error> {
+    let sql = "SELECT pg_terminate_backend(a.pid) FROM pg_replication_slots s \
+               JOIN pg_stat_activity a ON a.pid = s.active_pid \
+               WHERE s.slot_name = $1 AND a.application_name = $2";
+    let row = client
+        .query_opt(sql, &[&name, &application])
+        .await
+        .map_err(|error| Error::control(format!("ending the process that uses slot {name}"), error))?;
+    Ok(row.is_some_and(|row| row.get(0)))
 }
 
 /// Drops a slot.

@@ -254,13 +254,19 @@ impl Sink {
         }
     }
 
-    /// The end of the log, as far as committed records go, was reached under `epoch`.
-    pub fn handle_end(&mut self, id: PartitionId, epoch: u64) {
+    /// The end of the log, as far as committed records go, was reached under `epoch`: `after_records` is the first
+    /// offset after the last record, `end` the offset that comes next. What lies between the two is no records: the
+    /// ends of Kafka's transactions.
+    pub fn handle_end(&mut self, id: PartitionId, epoch: u64, after_records: i64, end: i64) {
         let Some(partition) = self.partitions.get_mut(&id).filter(|partition| partition.epoch == epoch)
         else {
             return;
         };
         partition.at_end = true;
+        // A record that was not dealt with is read again: nothing may pass it.
+        if partition.phase == Phase::Ready && partition.position >= after_records {
+            partition.position = partition.position.max(end);
+        }
     }
 
     /// Answer to [`Action::Describe`].

@@ -1,8 +1,9 @@
-use cdcd_capture::config::{JsonOptions, SkippedOperations};
-use cdcd_capture::{Error, Flow};
+use cdcd_capture::config::{Heartbeat, JsonOptions, SkippedOperations};
+use cdcd_capture::position::OpenTransaction;
+use cdcd_capture::{Config, Error, Flow, Pace};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::encode::TupleBuffer;
-use cdcd_pgoutput::message::{Delete, Insert, Message, Old, Truncate, Update};
+use cdcd_pgoutput::message::{Begin, Commit, Delete, Insert, Message, Old, Truncate, Update};
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_pgoutput::tuple::Value;
 
@@ -157,7 +158,7 @@ fn truncate_is_skipped_unless_asked_for() {
     h.feed(&truncate).unwrap();
     assert!(h.sent().is_empty());
     let none = SkippedOperations { create: false, update: false, delete: false, truncate: false };
-    let mut h = Harness::new(cdcd_capture::Config { skipped_operations: none, ..config() });
+    let mut h = Harness::new(Config { skipped_operations: none, ..config() });
     h.begin();
     h.h1(ReplicaIdentity::Default);
     h.feed(&truncate).unwrap();
@@ -167,7 +168,7 @@ fn truncate_is_skipped_unless_asked_for() {
 #[test]
 fn schemas_stand_before_the_payload_when_enabled() {
     let with = JsonOptions { schemas: true, null_as_default: true };
-    let mut h = Harness::new(cdcd_capture::Config { key: with, value: with, ..config() });
+    let mut h = Harness::new(Config { key: with, value: with, ..config() });
     h.facts.columns[1].default = Some("'dflt'::text".to_owned());
     h.begin();
     h.h1(ReplicaIdentity::Default);
@@ -193,21 +194,117 @@ fn schemas_stand_before_the_payload_when_enabled() {
     assert!(value.contains(r#""after":{"id":1,"v":"dflt"}"#));
 }
 
+/// The end of the last transaction, and the part of the open one, that a commit would cover now.
+fn commit_point(h: &mut Harness) -> Option<(Lsn, Option<u64>)> {
+    let point = h.capture.poll_commit(0, Pace::Stopping)?;
+    Some((point.done_end_lsn, point.open.map(|open| open.ordinal_next)))
+}
+
 #[test]
-fn the_ledger_waits_for_every_record_of_a_transaction() {
+fn a_commit_covers_what_was_sent_and_nothing_is_acknowledged_before_it() {
     let mut h = started(ReplicaIdentity::Default);
-    h.feed(&delete(Old::Key(row([Some("1"), None]).tuple()))).unwrap();
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    assert_eq!(commit_point(&mut h), None, "a record was not sent");
+    h.sent();
+    assert_eq!(commit_point(&mut h), Some((Lsn(100), Some(1))));
+    h.feed(&insert(&row([Some("2"), None]))).unwrap();
     let end = h.commit();
     h.keepalive(end.0 + 50);
-    let sent = h.sent();
-    assert_eq!(h.capture.poll_position(0, true), None);
-    h.capture.handle_delivered(sent[0].token, 1);
-    assert_eq!(h.capture.poll_position(0, true), None);
-    h.capture.handle_delivered(sent[1].token, 1);
-    assert_eq!(h.capture.poll_position(0, true), Some(Lsn(end.0 + 50)));
+    h.sent();
+    assert_eq!(commit_point(&mut h), None, "one at a time");
     assert_eq!(h.capture.flushed(), Lsn(100));
-    h.capture.handle_position_durable();
+    h.capture.handle_committed();
+    assert_eq!(h.capture.flushed(), Lsn(100), "a part of a transaction moves nothing");
+    assert_eq!(commit_point(&mut h), Some((Lsn(end.0 + 50), None)));
+    h.capture.handle_committed();
     assert_eq!(h.capture.flushed(), Lsn(end.0 + 50));
+}
+
+/// Feeds one transaction of three inserts; gives the keys that were sent.
+fn three_inserts(h: &mut Harness) -> Result<Vec<String>, Error> {
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    for key in ["1", "2", "3"] {
+        h.feed(&insert(&row([Some(key), None])))?;
+    }
+    h.commit();
+    Ok(h.sent().into_iter().filter_map(|sent| sent.key).collect())
+}
+
+#[test]
+fn a_cut_transaction_goes_on_behind_the_part_that_is_in_kafka() {
+    let mut first = started(ReplicaIdentity::Default);
+    first.feed(&insert(&row([Some("1"), None]))).unwrap();
+    first.feed(&insert(&row([Some("2"), None]))).unwrap();
+    first.sent();
+    let open = first.capture.poll_commit(0, Pace::Stopping).unwrap().open.unwrap();
+    assert_eq!(open.ordinal_next, 2);
+
+    let mut second = Harness::with_open(config(), open.clone());
+    assert_eq!(three_inserts(&mut second).unwrap(), [r#"{"id":3}"#]);
+    // The same part must come again …
+    let mut longer = open.clone();
+    longer.ordinal_next = 3;
+    let mut other = open.clone();
+    other.xid += 1;
+    let mut beyond = open;
+    beyond.ordinal_next = 4;
+    for wrong in [longer, other, beyond] {
+        // … or nothing goes on.
+        let error = three_inserts_or_error(wrong);
+        assert!(matches!(error, Error::Nondeterministic { .. }), "{error}");
+    }
+}
+
+fn three_inserts_or_error(open: OpenTransaction) -> Error {
+    let mut h = Harness::with_open(config(), open);
+    let begin = Begin { final_lsn: Lsn(27_363_080), committed_at: 0, xid: 756 };
+    if let Err(error) = h.feed(&Message::Begin(begin)) {
+        return error;
+    }
+    h.h1(ReplicaIdentity::Default);
+    for key in ["1", "2", "3"] {
+        if let Err(error) = h.feed(&insert(&row([Some(key), None]))) {
+            return error;
+        }
+    }
+    let commit = Commit { commit_lsn: Lsn(27_363_080), end_lsn: Lsn(27_363_088), committed_at: 0 };
+    h.feed(&Message::Commit(commit)).unwrap_err()
+}
+
+#[test]
+fn a_heartbeat_before_the_replay_keeps_the_open_part_in_the_position() {
+    let mut first = started(ReplicaIdentity::Default);
+    first.feed(&insert(&row([Some("1"), None]))).unwrap();
+    first.sent();
+    let open = first.capture.poll_commit(0, Pace::Stopping).unwrap().open.unwrap();
+    let heartbeat = Some(Heartbeat { interval_ns: 1, topic: "hb".to_owned() });
+    let mut second = Harness::with_open(Config { heartbeat, ..config() }, open.clone());
+    second.capture.handle_timer(0);
+    second.keepalive(200);
+    second.capture.handle_timer(1);
+    assert_eq!(second.sent().len(), 1);
+    let point = second.capture.poll_commit(0, Pace::Idle).unwrap();
+    assert_eq!((point.done_end_lsn, point.open), (Lsn(200), Some(open)));
+}
+
+#[test]
+fn event_ids_count_changes_before_any_filter_and_number_their_records() {
+    let skip = SkippedOperations { create: true, truncate: false, ..SkippedOperations::default() };
+    let mut h = Harness::new(Config { event_ids: true, skipped_operations: skip, ..config() });
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    h.feed(&insert(&row([Some("1"), None]))).unwrap();
+    h.feed(&delete(Old::Key(row([Some("1"), None]).tuple()))).unwrap();
+    let new = row([Some("3"), Some("a")]);
+    h.feed(&update(Old::Key(row([Some("2"), None]).tuple()), &new)).unwrap();
+    let relations = vec![7];
+    let truncate = Truncate { xid: None, cascade: false, restart_identity: false, relations };
+    h.feed(&Message::Truncate(truncate)).unwrap();
+    let ids: Vec<String> = h.sent().into_iter().map(|sent| sent.headers.last().unwrap().1.clone()).collect();
+    let at = 27_363_080;
+    let expected = ["1-0", "1-1", "2-0", "2-1", "2-2", "3-0"].map(|id| format!("0-{at}-{id}"));
+    assert_eq!(ids, expected);
 }
 
 #[test]
@@ -216,7 +313,7 @@ fn a_full_receiver_is_offered_the_same_record_again() {
     h.feed(&insert(&row([Some("1"), None]))).unwrap();
     h.feed(&insert(&row([Some("2"), None]))).unwrap();
     let mut taken = 0;
-    let flow = h.capture.send_records(|_, _| {
+    let flow = h.capture.send_records(|_| {
         taken += 1;
         if taken == 2 { Flow::Full } else { Flow::Taken }
     });
@@ -230,7 +327,7 @@ fn broken_rules_of_the_protocol_stop_the_capture() {
     assert!(matches!(h.feed(&insert(&row([Some("1")]))), Err(Error::Protocol { .. })));
     let mut h = started(ReplicaIdentity::Default);
     assert!(matches!(h.feed(&insert(&row([Some("1")]))), Err(Error::Protocol { .. })));
-    let begin = cdcd_pgoutput::message::Begin { final_lsn: Lsn(1), committed_at: 0, xid: 1 };
+    let begin = Begin { final_lsn: Lsn(1), committed_at: 0, xid: 1 };
     assert!(matches!(h.feed(&Message::Begin(begin)), Err(Error::Protocol { .. })));
 }
 

@@ -2,7 +2,10 @@
 
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
 use cdcd_capture::config::{Config, Filters, JsonOptions, Modes, SkippedOperations};
-use cdcd_capture::{Capture, Error, Flow, Start, Token};
+use cdcd_capture::position::OpenTransaction;
+use cdcd_capture::{Capture, Error, Flow, Start};
+use cdcd_debezium::header::{EVENT_ID, EVENT_ID_BYTES};
+use cdcd_debezium::record::Header;
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::encode::{self, TupleBuffer};
 use cdcd_pgoutput::message::{Begin, Commit, Message};
@@ -29,9 +32,25 @@ pub(crate) fn config() -> Config {
         skip_unchanged: false,
         conversion_failure: Default::default(),
         extended_headers: true,
+        event_ids: false,
         key: bare,
         value: bare,
         heartbeat: None,
+    }
+}
+
+/// Event ids as (lineage, commit LSN, ordinal, sub), everything else as it is.
+fn header_text(header: &Header<'_>) -> String {
+    let value = header.value.unwrap_or_default();
+    match header.name {
+        EVENT_ID => {
+            let number = |range: std::ops::Range<usize>| {
+                value[range].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
+            };
+            assert_eq!(value.len(), EVENT_ID_BYTES);
+            format!("{}-{}-{}-{}", number(0..4), number(4..12), number(12..20), number(20..21))
+        }
+        _ => String::from_utf8(value.to_vec()).unwrap(),
     }
 }
 
@@ -42,7 +61,6 @@ pub(crate) struct Sent {
     pub(crate) key: Option<String>,
     pub(crate) value: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) token: Token,
 }
 
 impl Sent {
@@ -75,9 +93,19 @@ impl Harness {
     }
 
     pub(crate) fn with_lineage(config: Config, lineage: u32) -> Self {
+        Self::started(config, lineage, None)
+    }
+
+    /// A capture that has sent a part of its next transaction before.
+    pub(crate) fn with_open(config: Config, open: OpenTransaction) -> Self {
+        Self::started(config, 0, Some(open))
+    }
+
+    fn started(config: Config, lineage: u32, open: Option<OpenTransaction>) -> Self {
         let start = Start {
             done_end_lsn: Lsn(100),
             last_commit_lsn: None,
+            open,
             status_interval_ns: 10_000_000_000,
             lineage,
         };
@@ -151,7 +179,7 @@ impl Harness {
     pub(crate) fn sent(&mut self) -> Vec<Sent> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut sent = Vec::new();
-        self.capture.send_records(|record, token| {
+        self.capture.send_records(|record| {
             sent.push(Sent {
                 topic: record.topic.to_owned(),
                 key: record.key.map(text),
@@ -159,9 +187,8 @@ impl Harness {
                 headers: record
                     .headers
                     .iter()
-                    .map(|header| (header.name.to_owned(), text(header.value.unwrap_or_default())))
+                    .map(|header| (header.name.to_owned(), header_text(header)))
                     .collect(),
-                token,
             });
             Flow::Taken
         });

@@ -1,10 +1,11 @@
 //! `cdcd capture`: the run loop of one source connector.
 //!
 //! [`session`] is one life between two failures: it opens the output, decides where to start ([`start`]),
-//! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`store`] keeps the position, [`output`] takes
-//! the records, [`catalog`] answers the engine's questions.
+//! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`output`] takes the records, [`delivery`]
+//! commits them, [`store`] keeps the position, [`catalog`] answers the engine's questions.
 
 mod catalog;
+mod delivery;
 mod output;
 mod report;
 mod session;
@@ -16,6 +17,8 @@ mod stream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cdcd_pgoutput::Lsn;
+
+pub use start::Accept;
 
 use crate::connector::source::SourceSettings;
 use crate::exit::Failure;
@@ -51,6 +54,8 @@ pub struct CaptureOptions {
     pub output: OutputKind,
     /// When to stop by itself.
     pub end: Option<EndPosition>,
+    /// Consent to go on where a guard would stop.
+    pub accept: Accept,
     /// How often to report figures.
     pub stats_interval: Option<Duration>,
 }

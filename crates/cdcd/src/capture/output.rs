@@ -1,24 +1,19 @@
 //! Where records go: Kafka, standard output, or nowhere.
 
-use std::collections::BTreeMap;
+mod kafka;
+
 use std::io::{BufWriter, Stdout, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cdcd_capture::position::Position;
-use cdcd_capture::{Capture, Flow, Token};
+use cdcd_capture::position::{Guarantee, Position};
+use cdcd_capture::{Capture, Flow};
 use cdcd_debezium::record::Record;
-use cdcd_kafka::admin::Admin;
-use cdcd_kafka::producer::{Accepted, Delivery, Producer};
 
+use self::kafka::KafkaOutput;
 use super::OutputKind;
 use super::store::Store;
-use crate::connector::source::{SourceSettings, TopicCreation};
+use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
-
-/// Marks the delivery of a position; tokens of transactions count up from 1 and never get here.
-const POSITION_TOKEN: u64 = u64::MAX >> 1;
-/// How long the broker may take for a record when nothing else is to be done.
-const POLL_SLICE: Duration = Duration::from_millis(5);
 
 pub(super) enum Output {
     Kafka(Box<KafkaOutput>),
@@ -26,27 +21,11 @@ pub(super) enum Output {
     Null,
 }
 
-pub(super) struct KafkaOutput {
-    producer: Producer,
-    admin: Admin,
-    creation: TopicCreation,
-    /// How many of the capture's topics were seen to.
-    topics_ready: usize,
-    deliveries: Vec<Delivery>,
-    position_delivered: bool,
-}
-
 impl Output {
-    pub(super) fn open(kind: OutputKind, settings: &SourceSettings) -> Result<Self, Failure> {
+    /// Opens it; for Kafka this fences every other process that writes for the same connector.
+    pub(super) async fn open(kind: OutputKind, settings: &SourceSettings) -> Result<Self, Failure> {
         Ok(match kind {
-            OutputKind::Kafka => Output::Kafka(Box::new(KafkaOutput {
-                producer: Producer::new(&settings.producer)?,
-                admin: Admin::new(&settings.admin)?,
-                creation: settings.topic_creation.clone(),
-                topics_ready: 0,
-                deliveries: Vec::new(),
-                position_delivered: false,
-            })),
+            OutputKind::Kafka => Output::Kafka(Box::new(KafkaOutput::open(settings).await?)),
             OutputKind::Stdout => Output::Stdout(BufWriter::new(std::io::stdout())),
             OutputKind::Null => Output::Null,
         })
@@ -57,167 +36,74 @@ impl Output {
         matches!(self, Output::Kafka(_))
     }
 
-    /// Offers all waiting records and takes delivery reports.
+    /// How records become durable.
+    pub(super) fn guarantee(&self) -> Guarantee {
+        match self {
+            Output::Kafka(kafka) => kafka.guarantee(),
+            Output::Stdout(_) | Output::Null => Guarantee::AtLeastOnce,
+        }
+    }
+
+    /// Offers all waiting records; none is taken while a commit runs.
     pub(super) async fn send(&mut self, capture: &mut Capture) -> Result<Flow, Failure> {
         match self {
             Output::Kafka(kafka) => kafka.send(capture).await,
             Output::Stdout(out) => {
                 let mut failed = None;
-                let mut delivered = BTreeMap::new();
-                capture.send_records(|record, token| {
+                capture.send_records(|record| {
                     if let Err(error) = write_line(out, &record) {
                         failed.get_or_insert(error);
                     }
-                    *delivered.entry(token).or_insert(0) += 1;
                     Flow::Taken
                 });
-                let failed = failed.or_else(|| out.flush().err());
-                deliver(capture, delivered);
-                match failed {
+                match failed.or_else(|| out.flush().err()) {
                     None => Ok(Flow::Taken),
                     Some(error) => {
                         Err(Failure::new(Exit::Unexpected, error).context("writing to standard output"))
                     }
                 }
             }
-            Output::Null => {
-                let mut delivered = BTreeMap::new();
-                capture.send_records(|_, token| {
-                    *delivered.entry(token).or_insert(0) += 1;
-                    Flow::Taken
-                });
-                deliver(capture, delivered);
-                Ok(Flow::Taken)
-            }
+            Output::Null => Ok(capture.send_records(|_| Flow::Taken)),
         }
     }
 
-    /// Sends everything that waits and returns when all of it is durable.
-    pub(super) async fn drain(&mut self, capture: &mut Capture, limit: Duration) -> Result<(), Failure> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let flow = self.send(capture).await?;
-            if flow == Flow::Taken && self.in_flight() == 0 {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::new(
-                    Exit::Dependency,
-                    anyhow::anyhow!("Kafka did not take all records within {} s", limit.as_secs()),
-                )
-                .hint("nothing is lost: what was not acknowledged is read again at the next start"));
-            }
-            self.wait().await;
-        }
-    }
-
-    /// Lets librdkafka work for a moment.
-    pub(super) async fn wait(&self) {
+    /// Starts to make everything that was sent durable together with `position`.
+    pub(super) fn begin_commit(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
         match self {
-            Output::Kafka(kafka) => {
-                kafka.producer.poll(Duration::ZERO);
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            Output::Kafka(kafka) => kafka.begin_commit(store, position),
+            Output::Stdout(_) | Output::Null => Ok(()),
+        }
+    }
+
+    /// Whether a commit was begun and its end not yet taken.
+    pub(super) fn is_committing(&self) -> bool {
+        matches!(self, Output::Kafka(kafka) if kafka.is_committing())
+    }
+
+    /// Waits for the end of the running commit. Nothing is lost if this is dropped before.
+    pub(super) async fn committed(&mut self) -> Result<(), Failure> {
+        match self {
+            Output::Kafka(kafka) => kafka.committed().await,
+            Output::Stdout(_) | Output::Null => Ok(()),
+        }
+    }
+
+    /// Lets the client work for a moment.
+    pub(super) async fn wait(&mut self) -> Result<(), Failure> {
+        match self {
+            Output::Kafka(kafka) => kafka.wait(Duration::from_millis(1)).await,
+            Output::Stdout(_) | Output::Null => {
+                tokio::task::yield_now().await;
+                Ok(())
             }
-            _ => tokio::task::yield_now().await,
         }
     }
 
     pub(super) fn in_flight(&self) -> usize {
         match self {
-            Output::Kafka(kafka) => kafka.producer.in_flight(),
-            _ => 0,
+            Output::Kafka(kafka) => kafka.in_flight(),
+            Output::Stdout(_) | Output::Null => 0,
         }
-    }
-
-    /// Writes a position; its delivery is reported to the capture by [`Output::send`].
-    pub(super) fn send_position(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
-        let Output::Kafka(kafka) = self else { return Ok(()) };
-        let value = position.encode();
-        let record = Record {
-            topic: &store.topic,
-            partition: Some(0),
-            key: Some(store.key.as_bytes()),
-            value: Some(&value),
-            headers: &[],
-        };
-        while kafka.producer.send(&record, POSITION_TOKEN)? == Accepted::Full {
-            kafka.producer.poll(POLL_SLICE);
-        }
-        Ok(())
-    }
-
-    /// Writes a position before anything else is sent, and returns when it is durable.
-    pub(super) async fn write_position(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
-        self.send_position(store, position)?;
-        let Output::Kafka(kafka) = self else { return Ok(()) };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !std::mem::take(&mut kafka.position_delivered) {
-            kafka.producer.poll(Duration::ZERO);
-            kafka.collect(None)?;
-            if Instant::now() > deadline {
-                let error = anyhow::anyhow!("Kafka did not take the position within 30 s");
-                return Err(Failure::new(Exit::Dependency, error));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
-    }
-}
-
-impl KafkaOutput {
-    async fn send(&mut self, capture: &mut Capture) -> Result<Flow, Failure> {
-        self.make_topics(capture).await?;
-        let producer = &self.producer;
-        let mut failure = None;
-        let flow = capture.send_records(|record, token| match producer.send(&record, token.0) {
-            Ok(Accepted::Taken) => Flow::Taken,
-            Ok(Accepted::Full) => Flow::Full,
-            Err(error) => {
-                failure = Some(error);
-                Flow::Full
-            }
-        });
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        self.producer.poll(Duration::ZERO);
-        self.collect(Some(capture))?;
-        Ok(flow)
-    }
-
-    /// Takes delivery reports; a failed delivery is an error, and nothing after it counts.
-    fn collect(&mut self, capture: Option<&mut Capture>) -> Result<(), Failure> {
-        self.producer.take_deliveries(&mut self.deliveries)?;
-        let mut capture = capture;
-        for delivery in self.deliveries.drain(..) {
-            match (&mut capture, delivery.token) {
-                (Some(capture), POSITION_TOKEN) => capture.handle_position_durable(),
-                (None, POSITION_TOKEN) => self.position_delivered = true,
-                (Some(capture), token) => capture.handle_delivered(Token(token), delivery.count),
-                (None, _) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes new topics by `topic.creation.*`; without rules the broker makes them itself.
-    async fn make_topics(&mut self, capture: &Capture) -> Result<(), Failure> {
-        let topics = capture.topics();
-        while let Some(topic) = topics.get(self.topics_ready) {
-            if let Some(spec) = self.creation.spec(topic)
-                && self.admin.create_topic(&spec).await?
-            {
-                tracing::info!(topic, partitions = spec.partitions, "topic created");
-            }
-            self.topics_ready += 1;
-        }
-        Ok(())
-    }
-}
-
-fn deliver(capture: &mut Capture, delivered: BTreeMap<Token, u64>) {
-    for (token, count) in delivered {
-        capture.handle_delivered(token, count);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cdcd_capture::Capture;
-use cdcd_capture::position::{LsnText, SnapshotProgress};
+use cdcd_capture::position::{Guarantee, LsnText, OpenTransaction, Position, SnapshotProgress};
+use cdcd_capture::{Capture, CommitPoint};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
 use cdcd_postgres::connection::{Connection, Purpose};
@@ -11,14 +11,15 @@ use cdcd_postgres::replication::{self, SlotOptions, StreamOptions, System};
 use cdcd_postgres::{control, publication, slot};
 use tokio_postgres::Client;
 
+use super::delivery::Delivery;
 use super::output::Output;
 use super::report::StatsLine;
 use super::snapshot::{self, Ended};
-use super::start::{self, Decision};
+use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition};
-use crate::connector::source::{SnapshotMode, SourceSettings};
+use super::{CaptureOptions, EndPosition, OutputKind};
+use crate::connector::source::{ExactlyOnce, SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 
@@ -43,7 +44,8 @@ struct Session<'s> {
     output: Output,
     store: Store,
     identity: Identity,
-    stream_options: StreamOptions,
+    /// As the position keeps them.
+    stream_options: String,
     server_version: u32,
     tables: Vec<Table>,
 }
@@ -52,19 +54,39 @@ struct Session<'s> {
 struct Prepared {
     from: Lsn,
     last_commit: Option<Lsn>,
+    open: Option<OpenTransaction>,
     /// Read a snapshot first: attempt, and the exported snapshot's name if there is one.
     snapshot: Option<(u32, Option<String>)>,
 }
 
+/// Runs until the end or a failure. One that says that another process took over is looked into.
 pub(super) async fn run(
     settings: &SourceSettings,
     options: &CaptureOptions,
     shutdown: &Shutdown,
     life: &mut Life,
 ) -> Result<(), Failure> {
-    let output = Output::open(options.output, settings)?;
+    match open_and_run(settings, options, shutdown, life).await {
+        Err(failure) if is_fenced(&failure) => Err(judge_fenced(settings, failure).await),
+        outcome => outcome,
+    }
+}
+
+async fn open_and_run(
+    settings: &SourceSettings,
+    options: &CaptureOptions,
+    shutdown: &Shutdown,
+    life: &mut Life,
+) -> Result<(), Failure> {
     let store = Store::new(settings);
+    if life.has_run && options.output == OutputKind::Kafka {
+        // Somebody may have taken over meanwhile; fencing would take it back.
+        refuse_if_taken_over(settings, store.peek(settings).await?)?;
+    }
+    // Fence before reading: an older process could still commit after our read.
+    let output = Output::open(options.output, settings).await?;
     let position = if output.is_durable() { store.read(settings).await? } else { None };
+    check_guarantee(settings, output.guarantee(), position.as_ref())?;
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;
     check_wal_level(&control).await?;
@@ -72,7 +94,23 @@ pub(super) async fn run(
     let system = replication::identify_system(&mut replication).await?;
     let tables = captured_tables(settings, &control).await?;
     let slot = slot::find(&control, &settings.slot.name).await?;
-    let decision = start::decide(settings, &system, position.as_ref(), slot.as_ref())?;
+    let (cluster_id, trace) = match (output.is_durable(), &position, &slot) {
+        (false, ..) => (String::new(), None),
+        (true, None, Some(_)) => (store.cluster_id(settings).await?, store.trace(settings).await?),
+        (true, ..) => (store.cluster_id(settings).await?, None),
+    };
+    let history = timeline_history(&mut replication, &system, position.as_ref()).await?;
+    let facts = Facts {
+        system: &system,
+        history: &history,
+        position: position.as_ref(),
+        slot: slot.as_ref(),
+        cluster_id: &cluster_id,
+        trace: trace.as_deref(),
+    };
+    // Consent is for one start, and a start that has run is one.
+    let accept = if life.has_run { Accept::default() } else { options.accept };
+    let decision = start::decide(settings, &facts, accept)?;
     if life.end.is_none() {
         life.end = match options.end {
             None => None,
@@ -85,7 +123,12 @@ pub(super) async fn run(
         publication: settings.publication.name.clone(),
         extra: settings.slot.stream_params.clone(),
     };
-    let identity = identity(&control, &system, &decision, &stream_options).await?;
+    let stream_options = replayed_options(stream_options.text(), position.as_ref());
+    let mut identity = identity(&control, &system, &decision, &stream_options).await?;
+    identity.guarantee = output.guarantee();
+    identity.writer.clone_from(&settings.capture.run_id);
+    identity.writer_epoch = position.as_ref().map_or(0, |position| position.writer_epoch) + 1;
+    identity.cluster_id = cluster_id;
     let session = Session {
         settings,
         options,
@@ -111,18 +154,26 @@ impl Session<'_> {
         let start = cdcd_capture::Start {
             done_end_lsn: prepared.from,
             last_commit_lsn: prepared.last_commit,
+            open: prepared.open.clone(),
             status_interval_ns: self.status_interval().await?.as_nanos() as i64,
             lineage: self.identity.lineage,
         };
         let mut capture = Capture::new(self.settings.capture.clone(), start);
-        if let Some((_, exported)) = &prepared.snapshot {
+        if let Some((attempt, exported)) = &prepared.snapshot {
+            let progress = SnapshotProgress { consistent_point: LsnText(prepared.from), attempt: *attempt };
+            let mut delivery = Delivery {
+                output: &mut self.output,
+                store: &self.store,
+                identity: &self.identity,
+                snapshot: Some(progress),
+            };
             let ended = snapshot::run(
                 self.settings,
                 &self.control,
                 &self.tables,
                 (prepared.from, exported.as_deref()),
                 &mut capture,
-                &mut self.output,
+                &mut delivery,
                 self.shutdown,
             )
             .await?;
@@ -130,8 +181,7 @@ impl Session<'_> {
                 tracing::warn!("snapshot interrupted: the next start reads its tables again");
                 return Ok(());
             }
-            let done = self.store.position(&self.identity, prepared.from, prepared.last_commit, None);
-            self.output.write_position(&self.store, &done).await?;
+            self.write_position(&prepared, None).await?;
         }
         if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
@@ -147,9 +197,12 @@ impl Session<'_> {
             connection: self.replication,
             control: &self.control,
             capture,
-            output: &mut self.output,
-            store: &self.store,
-            identity: &self.identity,
+            delivery: Delivery {
+                output: &mut self.output,
+                store: &self.store,
+                identity: &self.identity,
+                snapshot: None,
+            },
             end,
             stats: StatsLine::new(self.options.stats_interval),
         };
@@ -166,27 +219,17 @@ impl Session<'_> {
 
     /// Starts the stream; a slot that is still in use is waited for.
     async fn start_replication(&mut self, from: Lsn) -> Result<(), Failure> {
+        let name = &self.settings.slot.name;
         let mut retries = 0;
         loop {
-            let started = replication::start(
-                &mut self.replication,
-                &self.settings.slot.name,
-                from,
-                &self.stream_options,
-            )
-            .await;
+            let started = replication::start(&mut self.replication, name, from, &self.stream_options).await;
             match started {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.check_again(from).await,
                 Err(error) if error.code() == Some("55006") && retries < self.settings.slot.max_retries => {
                     retries += 1;
-                    // Our own predecessor may need a moment to notice that its client is gone.
-                    let wait = if retries == 1 {
-                        Duration::from_millis(500)
-                    } else {
-                        self.settings.slot.retry_delay
-                    };
+                    let wait = self.wait_for_slot(retries).await?;
                     tracing::warn!(
-                        slot = self.settings.slot.name,
+                        slot = name,
                         retries,
                         wait_ms = wait.as_millis() as u64,
                         "slot is in use, waiting"
@@ -196,8 +239,41 @@ impl Session<'_> {
                         () = self.shutdown.requested() => return Err(error.into()),
                     }
                 }
+                Err(error) if error.code() == Some("55006") => {
+                    return Err(Failure::guard(
+                        "E_SLOT_ACTIVE",
+                        format!("slot {name} is used by another process after {retries} attempts: {error}"),
+                    )
+                    .hint("two consumers of one slot take each other's changes: stop the other one, or choose another slot.name"));
+                }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// G8: a server process that serves a process of ours which is gone or fenced is ended; anything else is
+    /// waited for. Without fencing a living process could be the other side, and two would end each other for ever.
+    async fn wait_for_slot(&self, retries: u32) -> Result<Duration, Failure> {
+        let settings = self.settings;
+        if self.identity.guarantee == Guarantee::ExactlyOnce
+            && slot::evict(&self.control, &settings.slot.name, &settings.database.application_name).await?
+        {
+            tracing::warn!(slot = settings.slot.name, "ended the server process of our predecessor");
+            return Ok(Duration::from_millis(100));
+        }
+        // Our own predecessor may need a moment to notice that its client is gone.
+        Ok(if retries == 1 { Duration::from_millis(500) } else { settings.slot.retry_delay })
+    }
+
+    /// G5 once more: between the first look and the start somebody could have advanced the slot. Nothing was
+    /// acknowledged yet, so what is confirmed now is not from us.
+    async fn check_again(&self, from: Lsn) -> Result<(), Failure> {
+        let found = slot::find(&self.control, &self.settings.slot.name).await?;
+        match found.and_then(|slot| slot.confirmed_flush_lsn) {
+            Some(confirmed) if confirmed > from && self.output.is_durable() => {
+                Err(start::slot_is_ahead(self.settings, confirmed, from))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -237,8 +313,12 @@ impl Session<'_> {
 
     /// Creates the slot if need be, and makes the first position durable before anything depends on it.
     async fn prepare(&mut self, decision: Decision) -> Result<Prepared, Failure> {
-        let (from, last_commit, snapshot, write_first) = match decision {
-            Decision::CreateSlot { snapshot, .. } => {
+        let prepared = match decision {
+            Decision::CreateSlot { snapshot, replace, .. } => {
+                if replace {
+                    slot::drop(&self.control, &self.settings.slot.name).await?;
+                    tracing::warn!(slot = self.settings.slot.name, "the invalidated slot was dropped");
+                }
                 let options = SlotOptions { failover: self.settings.slot.failover };
                 let name = &self.settings.slot.name;
                 tracing::info!(slot = name, "creating the slot (waits for running transactions)");
@@ -246,23 +326,130 @@ impl Session<'_> {
                     replication::create_slot(&mut self.replication, name, options, self.server_version)
                         .await?;
                 tracing::info!(slot = name, lsn = %created.consistent_point, "slot created");
-                let snapshot = snapshot.then_some((1, created.snapshot));
-                (created.consistent_point, None, snapshot, true)
+                Prepared {
+                    from: created.consistent_point,
+                    last_commit: None,
+                    open: None,
+                    snapshot: snapshot.then_some((1, created.snapshot)),
+                }
             }
-            Decision::Resume { from, last_commit, snapshot, first, .. } => {
-                let snapshot = snapshot.map(|attempt| (attempt, None));
-                let write = first || snapshot.is_some();
-                (from, last_commit, snapshot, write)
+            Decision::Resume { from, last_commit, open, snapshot, .. } => {
+                Prepared { from, last_commit, open, snapshot: snapshot.map(|attempt| (attempt, None)) }
             }
         };
-        if write_first {
-            let progress = snapshot
-                .as_ref()
-                .map(|(attempt, _)| SnapshotProgress { consistent_point: LsnText(from), attempt: *attempt });
-            let position = self.store.position(&self.identity, from, last_commit, progress);
-            self.output.write_position(&self.store, &position).await?;
+        let progress = prepared.snapshot.as_ref().map(|(attempt, _)| SnapshotProgress {
+            consistent_point: LsnText(prepared.from),
+            attempt: *attempt,
+        });
+        self.write_position(&prepared, progress).await?;
+        Ok(prepared)
+    }
+
+    /// Where we start becomes durable, and that it is we who start there.
+    async fn write_position(
+        &mut self,
+        prepared: &Prepared,
+        snapshot: Option<SnapshotProgress>,
+    ) -> Result<(), Failure> {
+        let point = CommitPoint {
+            done_end_lsn: prepared.from,
+            last_commit_lsn: prepared.last_commit,
+            open: prepared.open.clone(),
+        };
+        let position = self.store.position(&self.identity, point, snapshot);
+        self.output.begin_commit(&self.store, &position)?;
+        tokio::time::timeout(POSITION_LIMIT, self.output.committed()).await.unwrap_or_else(|_| {
+            let error =
+                anyhow::anyhow!("Kafka did not take the position within {} s", POSITION_LIMIT.as_secs());
+            let mut failure = Failure::new(Exit::Dependency, error);
+            failure.transient = true;
+            Err(failure)
+        })
+    }
+}
+
+/// How long Kafka may take for the first position.
+const POSITION_LIMIT: Duration = Duration::from_secs(60);
+
+fn is_fenced(failure: &Failure) -> bool {
+    failure
+        .error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<cdcd_kafka::Error>())
+        .any(|error| matches!(error, cdcd_kafka::Error::Fenced { .. }))
+}
+
+/// Kafka says the same when another process took over and when it ended a transaction that took too long. The
+/// position tells them apart: whoever takes over writes it first.
+async fn judge_fenced(settings: &SourceSettings, failure: Failure) -> Failure {
+    match Store::new(settings).peek(settings).await.map(|position| refuse_if_taken_over(settings, position)) {
+        Ok(Err(taken_over)) => taken_over,
+        Ok(Ok(())) => failure,
+        Err(error) => error.context("looking for the process that took over"),
+    }
+}
+
+fn refuse_if_taken_over(settings: &SourceSettings, position: Option<Position>) -> Result<(), Failure> {
+    match position {
+        Some(position) if position.writer != settings.capture.run_id => Err(Failure::guard(
+            "E_FENCED",
+            format!(
+                "another process ({}, number {}) captures for connector {} now",
+                position.writer, position.writer_epoch, settings.name
+            ),
+        )
+        .hint("one process a connector name: stop one of them, or give it a name of its own")),
+        _ => Ok(()),
+    }
+}
+
+/// Asked for only when the position was made on an earlier timeline.
+async fn timeline_history(
+    replication: &mut Connection,
+    system: &System,
+    position: Option<&Position>,
+) -> Result<Vec<(u32, Lsn)>, Failure> {
+    match position {
+        Some(position) if position.timeline < system.timeline => {
+            Ok(replication::timeline_history(replication, system.timeline).await?)
         }
-        Ok(Prepared { from, last_commit, snapshot })
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Exactly once, once promised, is not given up in silence.
+fn check_guarantee(
+    settings: &SourceSettings,
+    now: Guarantee,
+    position: Option<&Position>,
+) -> Result<(), Failure> {
+    let before = position.map(|position| position.guarantee);
+    if (before, now) != (Some(Guarantee::ExactlyOnce), Guarantee::AtLeastOnce) {
+        return Ok(());
+    }
+    if settings.exactly_once == ExactlyOnce::Off {
+        tracing::warn!("AT LEAST ONCE from here on (cdcd.delivery): a crash may repeat events");
+        return Ok(());
+    }
+    Err(Failure::guard(
+        "E_GUARANTEE",
+        "events were delivered exactly once so far, and Kafka refuses transactions now".to_owned(),
+    )
+    .hint("give the user Write and Describe on the transactional id, or consent with cdcd.delivery=at-least-once"))
+}
+
+/// A transaction that was cut goes on with the options that it began with, because its changes are counted.
+fn replayed_options(wanted: String, position: Option<&Position>) -> String {
+    match position.filter(|position| position.open.is_some()) {
+        Some(position) if position.stream_options != wanted => {
+            tracing::warn!(
+                stored = position.stream_options,
+                wanted,
+                "a transaction is half done: streaming with the options that it began with until the next start"
+            );
+            position.stream_options.clone()
+        }
+        _ => wanted,
     }
 }
 
@@ -305,7 +492,7 @@ async fn identity(
     control: &Client,
     system: &System,
     decision: &Decision,
-    options: &StreamOptions,
+    options: &str,
 ) -> Result<Identity, Failure> {
     let row = control
         .query_one("SELECT oid FROM pg_database WHERE datname = current_database()", &[])
@@ -315,7 +502,11 @@ async fn identity(
         system_id: system.system_id.clone(),
         timeline: system.timeline,
         db_oid: row.get(0),
-        stream_options: options.text(),
+        stream_options: options.to_owned(),
+        guarantee: Guarantee::AtLeastOnce,
+        cluster_id: String::new(),
+        writer: String::new(),
+        writer_epoch: 0,
         lineage: match decision {
             Decision::CreateSlot { lineage, .. } | Decision::Resume { lineage, .. } => *lineage,
         },

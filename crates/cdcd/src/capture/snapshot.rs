@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cdcd_capture::{Capture, ColumnShape, Flow, SnapshotTable, TableShape};
+use cdcd_capture::{Capture, ColumnShape, Flow, Pace, SnapshotTable, TableShape};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_postgres::catalog::{self as pg_catalog, Table};
@@ -10,7 +10,7 @@ use cdcd_postgres::connection::{Connection, CopyMessage, Purpose};
 use cdcd_postgres::snapshot::{SnapshotReader, TableRows};
 use tokio_postgres::Client;
 
-use super::output::Output;
+use super::delivery::Delivery;
 use super::report::SnapshotProgress;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
@@ -39,7 +39,7 @@ pub(super) async fn run(
     tables: &[Table],
     (lsn, exported): (Lsn, Option<&str>),
     capture: &mut Capture,
-    output: &mut Output,
+    delivery: &mut Delivery<'_>,
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
     let connection = Connection::connect(&settings.database, Purpose::Query).await?;
@@ -53,7 +53,7 @@ pub(super) async fn run(
     for table in &tables {
         progress.table(&table.name);
         let ended =
-            read_table(settings, control, table, &mut reader, capture, output, &mut progress, shutdown)
+            read_table(settings, control, table, &mut reader, capture, delivery, &mut progress, shutdown)
                 .await?;
         if ended == Ended::Interrupted {
             return Ok(Ended::Interrupted);
@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
     capture.end_snapshot(now_ns())?;
     reader.commit().await?;
-    output.drain(capture, DRAIN_LIMIT).await?;
+    delivery.finish(capture, DRAIN_LIMIT).await?;
     progress.finish(tables.len());
     Ok(Ended::Complete)
 }
@@ -80,7 +80,7 @@ async fn read_table(
     table: &Table,
     reader: &mut SnapshotReader,
     capture: &mut Capture,
-    output: &mut Output,
+    delivery: &mut Delivery<'_>,
     progress: &mut SnapshotProgress,
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
@@ -106,8 +106,8 @@ async fn read_table(
                 count += 1;
                 progress.row();
                 if capture.pending_bytes() >= OUTBOX_BYTES_MAX {
-                    while output.send(capture).await? == Flow::Full {
-                        output.wait().await;
+                    while delivery.pump(capture, Pace::Busy).await? == Flow::Full {
+                        delivery.relieve(capture).await?;
                     }
                 }
             }

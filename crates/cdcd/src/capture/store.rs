@@ -1,9 +1,11 @@
 //! The position topic.
 
+use std::collections::BTreeMap;
+
+use cdcd_capture::CommitPoint;
 use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
 use cdcd_kafka::admin::{Admin, TopicSpec};
-use cdcd_kafka::compacted;
-use cdcd_pgoutput::Lsn;
+use cdcd_kafka::{compacted, progress};
 
 use super::now_ns;
 use crate::connector::source::SourceSettings;
@@ -17,6 +19,10 @@ pub(super) struct Identity {
     pub(super) db_oid: u32,
     pub(super) stream_options: String,
     pub(super) lineage: u32,
+    pub(super) guarantee: Guarantee,
+    pub(super) cluster_id: String,
+    pub(super) writer: String,
+    pub(super) writer_epoch: u64,
 }
 
 /// Makes and reads positions of one connector.
@@ -76,12 +82,35 @@ impl Store {
         }
     }
 
-    /// A position at `lsn`.
+    /// Id of the Kafka cluster; empty if it has none.
+    pub(crate) async fn cluster_id(&self, settings: &SourceSettings) -> Result<String, Failure> {
+        let admin = Admin::new(&settings.admin)?;
+        let id = tokio::task::spawn_blocking(move || admin.cluster_id()).await;
+        Ok(id.map_err(|error| Failure::new(Exit::Unexpected, error))?.unwrap_or_default())
+    }
+
+    /// What shows that the connector has run before: one of its data topics holds records.
+    pub(crate) async fn trace(&self, settings: &SourceSettings) -> Result<Option<String>, Failure> {
+        let (admin, consumer) = (Admin::new(&settings.admin)?, settings.consumer.clone());
+        let prefix = format!("{}{}", settings.capture.topic_prefix, settings.capture.topic_delimiter);
+        let found = tokio::task::spawn_blocking(move || {
+            let ours = |name: &String| name.starts_with(&prefix);
+            let topics: Vec<String> = admin.cluster()?.topics.into_keys().filter(ours).collect();
+            match topics.is_empty() {
+                true => Ok(None),
+                false => progress::first_with_records(&consumer, &topics),
+            }
+        });
+        let found: Result<Option<String>, cdcd_kafka::Error> =
+            found.await.map_err(|error| Failure::new(Exit::Unexpected, error))?;
+        Ok(found?.map(|topic| format!("topic {topic} holds records of this connector")))
+    }
+
+    /// The record that covers everything up to `point`.
     pub(super) fn position(
         &self,
         identity: &Identity,
-        lsn: Lsn,
-        last_commit: Option<Lsn>,
+        point: CommitPoint,
         snapshot: Option<SnapshotProgress>,
     ) -> Position {
         Position {
@@ -92,12 +121,16 @@ impl Store {
             db_oid: identity.db_oid,
             slot: self.slot.clone(),
             publication: self.publication.clone(),
-            done_end_lsn: LsnText(lsn),
-            last_commit_lsn: last_commit.map(LsnText),
-            open: None,
+            done_end_lsn: LsnText(point.done_end_lsn),
+            last_commit_lsn: point.last_commit_lsn.map(LsnText),
+            open: point.open,
             snapshot,
-            guarantee: Guarantee::AtLeastOnce,
+            guarantee: identity.guarantee,
             stream_options: identity.stream_options.clone(),
+            cluster_id: identity.cluster_id.clone(),
+            topics: BTreeMap::new(),
+            writer: identity.writer.clone(),
+            writer_epoch: identity.writer_epoch,
             wall_ms: now_ns() / 1_000_000,
         }
     }

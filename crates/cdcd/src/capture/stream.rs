@@ -2,23 +2,22 @@
 
 use std::time::Duration;
 
-use cdcd_capture::{Capture, Flow};
+use cdcd_capture::{Capture, Flow, Pace};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::replication::{Frame, StandbyStatusUpdate};
 use cdcd_postgres::connection::{Connection, CopyMessage};
 use tokio_postgres::Client;
 
-use super::output::Output;
+use super::delivery::{Deadline, Delivery};
 use super::report::StatsLine;
-use super::store::{Identity, Store};
 use super::{catalog, now_ns};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 
-/// Bytes of records that are gathered before they are sent.
-const OUTBOX_BYTES_MAX: usize = 256 << 10;
-/// How often to look after deliveries while records are in flight …
-const BUSY_TICK: Duration = Duration::from_millis(1);
+/// Bytes of records that are gathered before they are sent, or while a commit runs.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// How often to look after records that are on their way …
+const BUSY_TICK: Duration = Duration::from_millis(5);
 /// … and after timers when nothing is.
 const IDLE_TICK: Duration = Duration::from_millis(50);
 /// How long Kafka may take for what was read before a stop.
@@ -31,9 +30,7 @@ pub(super) struct Stream<'s> {
     pub(super) connection: Connection,
     pub(super) control: &'s Client,
     pub(super) capture: &'s mut Capture,
-    pub(super) output: &'s mut Output,
-    pub(super) store: &'s Store,
-    pub(super) identity: &'s Identity,
+    pub(super) delivery: Delivery<'s>,
     pub(super) end: Option<Lsn>,
     pub(super) stats: StatsLine,
 }
@@ -51,9 +48,10 @@ impl Stream<'_> {
         let mut asked_at = i64::MIN;
         let stop = loop {
             let more = self.take_frames().await?;
-            let flow = self.output.send(self.capture).await?;
-            self.look_after(false).await?;
-            self.stats.tick(self.capture, self.output.in_flight());
+            let pace = if more { Pace::Busy } else { Pace::Idle };
+            let flow = self.delivery.pump(self.capture, pace).await?;
+            self.look_after().await?;
+            self.stats.tick(self.capture, self.delivery.output.in_flight());
             if shutdown.is_requested() {
                 break Stop::Shutdown;
             }
@@ -66,11 +64,8 @@ impl Stream<'_> {
                     self.ask_for_keepalive().await?;
                 }
             }
-            match (flow, more) {
-                // Kafka is behind: leave the socket alone, so that the server feels it.
-                (Flow::Full, _) => self.output.wait().await,
-                (Flow::Taken, true) => {}
-                (Flow::Taken, false) => self.wait(shutdown).await?,
+            if flow == Flow::Full || !more {
+                self.wait(more, shutdown).await?;
             }
         };
         self.finish(stop).await
@@ -103,46 +98,37 @@ impl Stream<'_> {
         Ok(true)
     }
 
-    /// Waits for bytes, but not longer than deliveries and timers can.
-    async fn wait(&mut self, shutdown: &Shutdown) -> Result<(), Failure> {
-        let tick = if self.output.in_flight() > 0 { BUSY_TICK } else { IDLE_TICK };
+    /// Waits for bytes or the end of a commit, but not longer than timers can. If records wait that nobody takes,
+    /// the socket is left alone, so that the server feels it.
+    async fn wait(&mut self, is_full: bool, shutdown: &Shutdown) -> Result<(), Failure> {
+        let committing = self.delivery.output.is_committing();
+        let tick = if !committing && self.delivery.output.in_flight() > 0 { BUSY_TICK } else { IDLE_TICK };
         tokio::select! {
-            filled = self.connection.fill() => { filled?; }
+            filled = self.connection.fill(), if !is_full => { filled?; }
+            ended = self.delivery.committed(self.capture), if committing => ended?,
             () = tokio::time::sleep(tick) => {}
             () = shutdown.requested() => {}
         }
         Ok(())
     }
 
-    /// Heartbeats, positions and status updates; also while Kafka blocks.
-    async fn look_after(&mut self, force: bool) -> Result<(), Failure> {
+    /// Heartbeats and status updates; also while Kafka blocks.
+    async fn look_after(&mut self) -> Result<(), Failure> {
         let now = now_ns();
         self.capture.handle_timer(now);
-        if !self.output.is_durable() {
-            return self.keep_alive(now).await;
-        }
-        if let Some(lsn) = self.capture.poll_position(now, force) {
-            let commit = self.capture.durable_commit();
-            let position = self.store.position(self.identity, lsn, commit, None);
-            self.output.send_position(self.store, &position)?;
-        }
         if let Some(update) = self.capture.poll_status_update(now) {
-            self.connection.send_copy_data(&update.to_bytes()).await?;
-        }
-        Ok(())
-    }
-
-    /// A status update that acknowledges nothing: what is not durable is not ours to forget.
-    async fn keep_alive(&mut self, now: i64) -> Result<(), Failure> {
-        if let Some(update) = self.capture.poll_status_update(now) {
-            let update = StandbyStatusUpdate { flushed: Lsn::ZERO, ..update };
+            // What is not durable is not ours to let the server forget.
+            let update = match self.delivery.output.is_durable() {
+                true => update,
+                false => StandbyStatusUpdate { flushed: Lsn::ZERO, ..update },
+            };
             self.connection.send_copy_data(&update.to_bytes()).await?;
         }
         Ok(())
     }
 
     async fn ask_for_keepalive(&mut self) -> Result<(), Failure> {
-        let flushed = if self.output.is_durable() { self.capture.flushed() } else { Lsn::ZERO };
+        let flushed = if self.delivery.output.is_durable() { self.capture.flushed() } else { Lsn::ZERO };
         let flushed = flushed.min(self.capture.received_boundary());
         let update = StandbyStatusUpdate {
             written: self.capture.received_boundary(),
@@ -155,10 +141,12 @@ impl Stream<'_> {
 
     /// Delivers what was read, writes the last position, acknowledges it, and leaves in order.
     async fn finish(mut self, stop: Stop) -> Result<(), Failure> {
-        self.output.drain(self.capture, DRAIN_LIMIT).await?;
-        self.look_after(true).await?;
-        self.output.drain(self.capture, DRAIN_LIMIT).await?;
-        if self.output.is_durable() {
+        let deadline = Deadline::new(DRAIN_LIMIT);
+        while !self.delivery.settle(self.capture).await? {
+            self.look_after().await?;
+            deadline.check()?;
+        }
+        if self.delivery.output.is_durable() {
             self.ask_for_keepalive().await?;
         }
         self.connection.finish_copy().await?;

@@ -9,10 +9,11 @@ use super::Brokers;
 use super::heard::listen;
 use super::report::{Mark, Report};
 use super::source::size;
-use crate::capture::start::{self, Decision};
+use crate::capture::Accept;
+use crate::capture::start::{self, Decision, Facts};
 use crate::capture::store::Store;
 use crate::connector::source::SourceSettings;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
 const SLOT: &str = "slot and position";
 
@@ -59,19 +60,27 @@ pub(super) async fn look(
         Some(position) => report.add(SLOT, Mark::Ok, format!("stored position: {position}")),
     }
     let Some(system) = system else { return Ok(()) };
-    let (decision, warnings) = listen(|| start::decide(settings, system, position.as_ref(), found.as_ref()));
+    let store = Store::new(settings);
+    let cluster_id = store.cluster_id(settings).await.unwrap_or_default();
+    let trace = match (&position, &found) {
+        (None, Some(_)) => store.trace(settings).await.unwrap_or_default(),
+        _ => None,
+    };
+    let facts = Facts {
+        system,
+        history: &[],
+        position: position.as_ref(),
+        slot: found.as_ref(),
+        cluster_id: &cluster_id,
+        trace: trace.as_deref(),
+    };
+    let (decision, warnings) = listen(|| start::decide(settings, &facts, Accept::default()));
     for warning in warnings {
         report.add(SLOT, Mark::Warn, warning);
     }
     match decision {
         Ok(decision) => report.add(SLOT, Mark::Ok, format!("a start {}", describe(&decision))),
         Err(failure) => {
-            let drop = format!("SELECT pg_drop_replication_slot('{}');", name.replace('\'', "''"));
-            let failure = if found.is_some() && failure.exit == Exit::Configuration {
-                failure.hint(drop)
-            } else {
-                failure
-            };
             tell(&failure, Mark::Fail, "a start would stop", report);
         }
     }
@@ -110,7 +119,7 @@ fn look_at_slot(name: &str, slot: &SlotInfo, server: &Server, report: &mut Repor
 
 fn describe(decision: &Decision) -> String {
     match decision {
-        Decision::CreateSlot { snapshot: true, lineage: 0 } => {
+        Decision::CreateSlot { snapshot: true, lineage: 0, .. } => {
             "makes the slot, reads a snapshot, then streams".to_owned()
         }
         Decision::CreateSlot { snapshot: true, .. } => {

@@ -37,6 +37,17 @@ pub enum SnapshotMode {
     WhenNeeded,
 }
 
+/// Whether Kafka's transactions are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExactlyOnce {
+    /// If the cluster lets us.
+    Requested,
+    /// Or not at all.
+    Required,
+    /// Never: `cdcd.delivery=at-least-once`.
+    Off,
+}
+
 /// Settings of the initial snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotSettings {
@@ -46,6 +57,15 @@ pub struct SnapshotSettings {
     pub tables: NameFilter,
     /// `snapshot.select.statement.overrides`, by `schema.table`.
     pub overrides: BTreeMap<String, String>,
+}
+
+/// `offset.mismatch.strategy`: what to do when the slot is ahead of the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MismatchStrategy {
+    /// Stop: `no_validation` and `trust_offset`.
+    Stop,
+    /// Go on at the slot: `trust_slot` and `trust_greater_lsn`.
+    TrustSlot,
 }
 
 /// Settings of the replication slot.
@@ -59,6 +79,8 @@ pub struct SlotSettings {
     pub drop_on_stop: bool,
     /// `slot.stream.params`
     pub stream_params: Vec<(String, String)>,
+    /// `offset.mismatch.strategy`
+    pub mismatch: MismatchStrategy,
     /// `slot.max.retries`
     pub max_retries: u32,
     /// `slot.retry.delay.ms`
@@ -118,6 +140,10 @@ pub struct SourceSettings {
     pub consumer: ClientConfig,
     /// Settings for making topics.
     pub admin: ClientConfig,
+    /// `exactly.once.support` and `cdcd.delivery`
+    pub exactly_once: ExactlyOnce,
+    /// `cdcd.require.durable`: refuse topics that one lost broker takes along.
+    pub require_durable: bool,
     /// How topics are made.
     pub topic_creation: TopicCreation,
     /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
@@ -170,6 +196,8 @@ impl SourceSettings {
             producer: client("producer")?,
             consumer: client("consumer")?,
             admin: client("admin")?,
+            exactly_once: exactly_once(properties)?,
+            require_durable: properties.boolean("cdcd.require.durable", false)?,
             topic_creation: TopicCreation::new(properties)?,
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
@@ -297,6 +325,7 @@ fn capture_config(
             ],
         )?,
         extended_headers: properties.boolean("extended.headers.enabled", true)?,
+        event_ids: properties.boolean("cdcd.headers", false)?,
         key: converter(properties, "key.converter")?,
         value: converter(properties, "value.converter")?,
         heartbeat: heartbeat(properties, prefix)?,
@@ -413,6 +442,26 @@ fn milliseconds(properties: &Properties, key: &str, default: u64) -> Result<Opti
     Ok((value > 0).then(|| Duration::from_millis(value)))
 }
 
+fn exactly_once(properties: &Properties) -> Result<ExactlyOnce, PropertyError> {
+    let support = properties.choice(
+        "exactly.once.support",
+        ExactlyOnce::Requested,
+        &[("requested", ExactlyOnce::Requested), ("required", ExactlyOnce::Required)],
+    )?;
+    let delivery = properties.choice(
+        "cdcd.delivery",
+        support,
+        &[("exactly-once", support), ("at-least-once", ExactlyOnce::Off)],
+    )?;
+    if delivery == ExactlyOnce::Off && support == ExactlyOnce::Required {
+        return Err(PropertyError::new(
+            "cdcd.delivery",
+            "is at-least-once, and exactly.once.support is required",
+        ));
+    }
+    Ok(delivery)
+}
+
 fn retry_budget(properties: &Properties) -> Result<Duration, PropertyError> {
     let retries: i64 = properties.number("errors.max.retries", -1)?;
     let budget: u64 = properties.number("cdcd.retry.budget.ms", 300_000)?;
@@ -507,6 +556,16 @@ fn slot(properties: &Properties) -> Result<SlotSettings, PropertyError> {
         failover: properties.boolean("slot.failover", false)?,
         drop_on_stop: properties.boolean("slot.drop.on.stop", false)?,
         stream_params,
+        mismatch: properties.choice(
+            "offset.mismatch.strategy",
+            MismatchStrategy::Stop,
+            &[
+                ("no_validation", MismatchStrategy::Stop),
+                ("trust_offset", MismatchStrategy::Stop),
+                ("trust_slot", MismatchStrategy::TrustSlot),
+                ("trust_greater_lsn", MismatchStrategy::TrustSlot),
+            ],
+        )?,
         max_retries: properties.number("slot.max.retries", 6)?,
         retry_delay: Duration::from_millis(properties.number("slot.retry.delay.ms", 10_000)?),
     })
@@ -676,6 +735,8 @@ mod tests {
             (&[("converters", "isbn")], "converters"),
             (&[("connector.class", "com.acme.Mine")], "connector.class"),
             (&[("database.port", "fivethousand")], "database.port"),
+            (&[("cdcd.delivery", "maybe")], "cdcd.delivery"),
+            (&[("cdcd.delivery", "at-least-once"), ("exactly.once.support", "required")], "cdcd.delivery"),
             (
                 &[("producer.override.ssl.keystore.location", "/x.jks")],
                 "producer.override.ssl.keystore.location",

@@ -5,7 +5,7 @@ use crate::connector::sink::DeadLetterTopic;
 use cdcd_debezium::record::{Header, Record};
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::{Admin, TopicSpec};
-use cdcd_kafka::producer::{Accepted, Producer};
+use cdcd_kafka::producer::{Accepted, Guarantee, Producer};
 use cdcd_sink::dlq::DeadLetter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +41,8 @@ impl Letters {
             admin.create_topic(&spec).await.map_err(|error| kafka_error(&error))?;
             tracing::info!(topic = topic.name, "dead letter topic created");
         }
-        let producer = Producer::new(&config).map_err(|error| kafka_error(&error))?;
+        let producer =
+            Producer::new(&config, &Guarantee::AtLeastOnce).map_err(|error| kafka_error(&error))?;
         Ok(Letters { producer: Arc::new(Mutex::new(producer)), topic: topic.name.clone() })
     }
 
@@ -86,19 +87,11 @@ fn deliver(producer: &Producer, topic: &str, letter: &DeadLetter) -> Result<(), 
         headers: &headers,
     };
     let started = Instant::now();
-    while producer.send(&record, 0).map_err(|error| super::chain(&error))? == Accepted::Full {
+    while producer.send(&record).map_err(|error| super::chain(&error))? == Accepted::Full {
         producer.poll(Duration::from_millis(20));
         if started.elapsed() > DELIVERY_MAX {
             return Err("the producer's queue stays full".to_owned());
         }
     }
-    let mut delivered = Vec::new();
-    while delivered.is_empty() {
-        producer.poll(Duration::from_millis(20));
-        producer.take_deliveries(&mut delivered).map_err(|error| super::chain(&error))?;
-        if started.elapsed() > DELIVERY_MAX {
-            return Err(format!("Kafka did not confirm the letter within {} s", DELIVERY_MAX.as_secs()));
-        }
-    }
-    Ok(())
+    producer.drain(Some(DELIVERY_MAX)).map_err(|error| super::chain(&error))
 }

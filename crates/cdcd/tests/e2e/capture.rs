@@ -223,7 +223,7 @@ fn wrong_settings_end_with_their_exit_code_and_a_hint() {
 }
 
 #[test]
-fn a_lost_slot_and_a_foreign_slot_stop_with_exit_4_and_2() {
+fn a_missing_slot_and_a_foreign_slot_stop() {
     let bench = Bench::new("lost");
     bench.psql("CREATE TABLE t (id int PRIMARY KEY)");
     let connector = bench.connector(&[]);
@@ -231,11 +231,11 @@ fn a_lost_slot_and_a_foreign_slot_stop_with_exit_4_and_2() {
     bench.psql(&format!("SELECT pg_drop_replication_slot('{}')", bench.name));
     let output = bench.run(&connector, &["--endpos", "now"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-    assert!(stderr(&output).contains("E_GAP_SLOT_LOST"));
+    assert!(stderr(&output).contains("E_SLOT_MISSING"));
     bench.psql(&format!("SELECT pg_create_logical_replication_slot('{}', 'test_decoding')", bench.name));
     let output = bench.run(&connector, &["--endpos", "now"]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("test_decoding"));
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("E_SLOT_FOREIGN") && stderr(&output).contains("test_decoding"));
     bench.psql(&format!("SELECT pg_drop_replication_slot('{}')", bench.name));
     bench.psql("INSERT INTO t VALUES (1)");
     bench.catch_up(&bench.connector(&[("snapshot.mode", "when_needed")]));

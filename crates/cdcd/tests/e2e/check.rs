@@ -192,7 +192,7 @@ fn slots_and_positions_are_judged_by_the_guards_of_a_start() {
     bench.psql(&format!("SELECT pg_drop_replication_slot('{name}')"));
     let (exit, report) = check(&bench, &connector);
     assert_eq!(exit, 2);
-    finds(&report, "fail", "E_GAP_SLOT_LOST", "snapshot.mode=when_needed");
+    finds(&report, "fail", "E_SLOT_MISSING", "snapshot.mode=when_needed");
 }
 
 #[test]

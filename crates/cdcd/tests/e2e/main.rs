@@ -3,6 +3,7 @@
 
 mod capture;
 mod check;
+mod exactly_once;
 mod kit;
 mod sink;
 mod verify;

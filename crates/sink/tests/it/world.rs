@@ -87,7 +87,7 @@ impl<'m> World<'m> {
                 topic_id: TopicId([topic as u8 + 1; 16]),
                 table: name.rsplit('.').next().unwrap_or(name).to_uppercase(),
                 low: 0,
-                high: log.len() as i64,
+                high: log.len() as i64 + 1,
                 initial: 0,
                 group: None,
             };
@@ -133,7 +133,9 @@ impl<'m> World<'m> {
             let Some(next) = owned.next else { return };
             let (topic, log) = (&self.topics[owned.topic].0, &self.topics[owned.topic].1[owned.partition]);
             let Some((key, value)) = log.get(next) else {
-                self.sink.handle_end(*id, owned.epoch);
+                // One more offset for the mark that ends a transaction.
+                let end = log.len() as i64;
+                self.sink.handle_end(*id, owned.epoch, end, end + 1);
                 return;
             };
             owned.next = Some(next + 1);

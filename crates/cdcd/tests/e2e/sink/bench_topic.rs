@@ -6,7 +6,7 @@ use cdcd::sink::{SinkError, SinkOptions, run_with};
 use cdcd_debezium::record::Record;
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::{Admin, TopicSpec};
-use cdcd_kafka::producer::{Accepted, Producer};
+use cdcd_kafka::producer::{Accepted, Guarantee, Producer};
 use cdcd_sink::destination::Destination;
 use cdcd_sink::row::RowEncoder;
 use cdcd_testkit::services;
@@ -42,7 +42,8 @@ impl Bench {
 
     /// Writes records in order and waits until Kafka has them.
     pub(crate) fn produce(&self, topic: &str, records: &[(Option<String>, Option<String>)]) {
-        let producer = Producer::new(&ClientConfig::new(&self.bootstrap)).expect("a producer");
+        let producer =
+            Producer::new(&ClientConfig::new(&self.bootstrap), &Guarantee::AtLeastOnce).expect("a producer");
         for (key, value) in records {
             let record = Record {
                 topic,
@@ -51,17 +52,11 @@ impl Bench {
                 value: value.as_ref().map(String::as_bytes),
                 headers: &[],
             };
-            while producer.send(&record, 0).expect("accepted") == Accepted::Full {
+            while producer.send(&record).expect("accepted") == Accepted::Full {
                 producer.poll(Duration::from_millis(5));
             }
         }
-        let mut delivered = Vec::new();
-        while delivered.iter().map(|delivery: &cdcd_kafka::producer::Delivery| delivery.count).sum::<u64>()
-            < records.len() as u64
-        {
-            producer.poll(Duration::from_millis(5));
-            producer.take_deliveries(&mut delivered).expect("delivered");
-        }
+        producer.drain(Some(TEST_MAX)).expect("delivered");
     }
 
     /// A connector's properties, with quick intervals; `pairs` win.
