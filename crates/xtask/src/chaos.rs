@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Faults: kills, restarts, take-overs, rounds [default: of the test]
     #[arg(long)]
     kills: Option<u32>,
-    /// Row changes under the faults [default: 6,000 a fault]
+    /// Row changes under the faults [default: 15,000 a fault]
     #[arg(long)]
     changes: Option<u64>,
     /// What is random is drawn from it [default: the clock]
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => random::fresh_seed()?,
     };
     let kills = args.kills.unwrap_or(kills);
-    let changes = args.changes.unwrap_or(u64::from(kills) * 6_000);
+    let changes = args.changes.unwrap_or(u64::from(kills) * 15_000);
     // A fault may cost ten seconds on a busy machine, and a second must do for 4,000 changes.
     let seconds = args.seconds.unwrap_or(seconds.max(u64::from(kills) * 10 + changes / 4_000));
     let name = args.id.name();

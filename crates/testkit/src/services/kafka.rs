@@ -87,6 +87,8 @@ impl Kafka {
         let pinned = versions()?.kafka;
         let mut command = Command::new(java::java(pinned.java_min)?);
         command
+            // A tool's errors come on standard error; its logger would mix them into its output.
+            .arg("-Dorg.apache.logging.log4j.level=OFF")
             .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(jars(&pinned)?.join("*"))
             .args([class, "--bootstrap-server", &self.bootstrap_servers]);

@@ -4,6 +4,7 @@
 //! the server goes away it comes back, and what was committed meanwhile is for the log to say.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use cdcd_testkit::services::Postgres;
 
+use super::arena::Arena;
 use super::random::Random;
 
 /// Writers side by side, so that transactions interleave in the log.
@@ -42,8 +44,8 @@ pub(super) struct Plan {
     pub(super) changes: u64,
     /// Changes a second while the faults run.
     pub(super) rate: u64,
-    /// Changes between two huge transactions; `None` for none.
-    pub(super) huge_every: Option<u64>,
+    /// Huge transactions besides, spread over the changes.
+    pub(super) huge: u64,
 }
 
 /// Writers that run.
@@ -55,6 +57,7 @@ pub(super) struct Load {
 struct Shared {
     server: Postgres,
     database: String,
+    log: File,
     plan: Plan,
     began: Instant,
     written: AtomicU64,
@@ -65,10 +68,13 @@ struct Shared {
 }
 
 impl Load {
-    pub(super) fn start(server: &Postgres, database: &str, plan: Plan, seed: u64) -> Self {
+    pub(super) fn start(arena: &Arena, plan: Plan) -> Result<Self> {
+        let seed = arena.ground.options.seed;
+        let log = arena.ground.logs.join("writers.log");
         let shared = Arc::new(Shared {
-            server: server.clone(),
-            database: database.to_owned(),
+            server: arena.ground.postgres.clone(),
+            database: arena.name.clone(),
+            log: File::create(&log).with_context(|| format!("{}", log.display()))?,
             plan,
             began: Instant::now(),
             written: AtomicU64::new(0),
@@ -81,10 +87,10 @@ impl Load {
             std::thread::spawn(move || Writer::new(session, seed).run(&shared))
         };
         let threads = (1..=SESSIONS).map(thread).collect();
-        Load { shared, threads }
+        Ok(Load { shared, threads })
     }
 
-    /// Changes that were sent so far.
+    /// Changes that were sent so far, without the huge transactions.
     pub(super) fn written(&self) -> u64 {
         self.shared.written.load(Ordering::SeqCst)
     }
@@ -119,7 +125,7 @@ impl Load {
                 Err(_) => bail!("a writer panicked"),
             }
         }
-        Ok(self.shared.written.load(Ordering::SeqCst))
+        Ok(self.shared.written.load(Ordering::SeqCst) + self.shared.huge.load(Ordering::SeqCst) * HUGE_ROWS)
     }
 }
 
@@ -189,12 +195,13 @@ impl Writer {
 
     /// Writes one transaction into `sql`; returns its changes.
     fn transaction(&mut self, shared: &Shared) -> Result<u64> {
-        let huge_due =
-            shared.plan.huge_every.map_or(0, |every| shared.written.load(Ordering::SeqCst) / every);
         let huge = shared.huge.load(Ordering::SeqCst);
-        if huge < huge_due
-            && shared.huge.compare_exchange(huge, huge + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        {
+        // One of one comes in the middle, the first of two after a third.
+        let due = shared.plan.changes / (shared.plan.huge + 1) * (huge + 1);
+        let is_due = huge < shared.plan.huge && shared.written.load(Ordering::SeqCst) >= due;
+        let is_mine =
+            |next| shared.huge.compare_exchange(huge, next, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if is_due && is_mine(huge + 1) {
             return self.huge();
         }
         if self.random.below(COPY_EVERY) == 0 { self.copy() } else { self.mixed() }
@@ -347,7 +354,8 @@ impl Writer {
             self.sql,
             "INSERT INTO a SELECT i, {session}, {n}, 'huge' FROM generate_series({first}, {last}) i;"
         )?;
-        Ok(HUGE_ROWS)
+        // On top of what was planned, so that it does not use the pace up.
+        Ok(0)
     }
 }
 
@@ -363,8 +371,12 @@ fn connect(shared: &Shared) -> Result<Pipe> {
         sleep(Duration::from_millis(100));
     }
     let mut command = shared.server.psql_command(&shared.database)?;
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("psql")?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(shared.log.try_clone()?)
+        .spawn()
+        .context("psql")?;
     let input = child.stdin.take().context("psql: no input")?;
     Ok(Pipe { child, input })
 }

@@ -128,7 +128,7 @@ fn apply(line: &str, table: &str, counts: &mut Counts, state: &mut HashMap<u64, 
         counts.tombstones += 1;
         return Ok(());
     }
-    let event: Value = serde_json::from_str(line).context("a record is not JSON")?;
+    let event: Value = serde_json::from_str(line).context("the console consumer printed no JSON")?;
     let (before, after) = (&event["before"], &event["after"]);
     let new_n = || after["n"].as_i64().context("a row without n");
     match event["op"].as_str() {

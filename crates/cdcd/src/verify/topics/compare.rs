@@ -208,7 +208,7 @@ mod tests {
         let mut findings = Findings::default();
         order(observed, &mut findings);
         let mut observed = observed.to_vec();
-        sets(expected, &mut observed, |partition| Some(partition), &mut findings);
+        sets(expected, &mut observed, Some, &mut findings);
         Kind::ALL
             .into_iter()
             .map(|kind| (kind, findings.count(kind)))

@@ -5,7 +5,7 @@ use std::fmt;
 use cdcd_pgoutput::Lsn;
 
 /// Length of the header `cdcd.eid`.
-const EID_BYTES: usize = 21;
+const EID_BYTES: usize = cdcd_debezium::header::EVENT_ID_BYTES;
 
 /// Bits of [`EventId::place`] that number the records of one change.
 const SUB_BITS: u32 = 8;

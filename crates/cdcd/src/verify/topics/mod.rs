@@ -82,7 +82,7 @@ async fn compare_all(settings: &SourceSettings, options: &TopicsOptions) -> Resu
         publication: settings.publication.name.clone(),
         extra: settings.slot.stream_params.clone(),
     };
-    replication::start(&mut connection, &slot, Lsn::ZERO, &stream).await?;
+    replication::start(&mut connection, &slot, Lsn::ZERO, &stream.text()).await?;
     tracing::info!(slot, %from, %fence, "reading the log");
     let mut expectation = Oracle::new(&settings.capture, &control, fence).run(&mut connection).await?;
     drop(connection);

@@ -10,7 +10,7 @@ use super::key;
 use crate::exit::{Exit, Failure};
 
 /// The header that names an event.
-const EID: &str = "cdcd.eid";
+const EID: &str = cdcd_debezium::header::EVENT_ID;
 /// The member that holds the operation; the last of this name in a value is the envelope's, because strings inside of
 /// rows cannot hold a bare quote and the schema stands in front.
 const OP: &[u8] = br#""op":""#;
