@@ -86,6 +86,8 @@ struct Counters {
     refused: AtomicU64,
     cut: AtomicU64,
     delayed: AtomicU64,
+    held: AtomicU64,
+    throttled: AtomicU64,
     passed_bytes: AtomicU64,
     swallowed_bytes: AtomicU64,
 }
@@ -103,6 +105,10 @@ pub struct Stats {
     pub cut: u64,
     /// Chunks that were delayed.
     pub delayed: u64,
+    /// Chunks that had to wait for a flow that was held.
+    pub held: u64,
+    /// Pieces that were followed by a pause.
+    pub throttled: u64,
     /// Bytes that passed, both directions.
     pub passed_bytes: u64,
     /// Bytes that vanished.
@@ -207,14 +213,25 @@ impl Proxy {
     /// What has happened so far.
     pub fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-        let Counters { accepted, open, refused, cut, delayed, passed_bytes, swallowed_bytes } =
-            &*self.counters;
+        let Counters {
+            accepted,
+            open,
+            refused,
+            cut,
+            delayed,
+            held,
+            throttled,
+            passed_bytes,
+            swallowed_bytes,
+        } = &*self.counters;
         Stats {
             accepted: read(accepted),
             open: read(open),
             refused: read(refused),
             cut: read(cut),
             delayed: read(delayed),
+            held: read(held),
+            throttled: read(throttled),
             passed_bytes: read(passed_bytes),
             swallowed_bytes: read(swallowed_bytes),
         }

@@ -325,7 +325,7 @@ pub fn copy_postgres(from: &Service, to: &Service) -> Result<()> {
     postgres::copy(from, to)
 }
 
-/// Makes the next start of a copied cluster a standby that streams from `primary`.
+/// Makes the next start of a copied cluster a standby that streams from `primary`, without the original's slots.
 ///
 /// # Errors
 /// When it runs, or files cannot be written.

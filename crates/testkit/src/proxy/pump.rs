@@ -183,6 +183,9 @@ impl Outlet<'_> {
     /// The flow, once it is not to hold.
     async fn flow(&mut self) -> Result<Flow, Cut> {
         let direction = self.direction;
+        if self.settings.borrow().flow(direction) == Flow::Hold {
+            self.counters.held.fetch_add(1, Ordering::SeqCst);
+        }
         let settings = self.settings.wait_for(|settings| settings.flow(direction) != Flow::Hold).await;
         settings.map(|settings| settings.flow(direction)).map_err(|_| Cut)
     }
@@ -201,6 +204,7 @@ impl Outlet<'_> {
             writer.write_all(piece).await.map_err(|_| Cut)?;
             self.counters.passed_bytes.fetch_add(piece.len() as u64, Ordering::SeqCst);
             if let Some(limit) = limit {
+                self.counters.throttled.fetch_add(1, Ordering::SeqCst);
                 let pause = Duration::from_secs_f64(piece.len() as f64 / limit as f64).min(DELAY_MAX);
                 sleep_until(Instant::now() + pause).await;
             }

@@ -98,6 +98,7 @@ fn a_throttled_direction_takes_its_time() {
     proxy.throttle(NonZeroU64::new(20_000));
     let took = ask(&mut stream, &[7; 8_000]);
     assert!(took >= Duration::from_millis(350), "8,000 bytes at 20,000 a second took {took:?}");
+    assert!(proxy.stats().throttled >= 8);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn held_bytes_arrive_later_and_none_is_lost() {
     ask(&mut stream, b"one");
     proxy.flow(Direction::ToClient, Flow::Hold);
     stream.write_all(b"two").unwrap();
-    assert!(is_silent(&mut stream));
+    assert!(is_silent(&mut stream) && proxy.stats().held == 1);
     proxy.flow(Direction::ToClient, Flow::Pass);
     let mut answer = [0; 3];
     stream.read_exact(&mut answer).unwrap();

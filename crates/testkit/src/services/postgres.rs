@@ -246,6 +246,12 @@ pub(super) fn follow(standby: &Service, primary: &Postgres) -> Result<()> {
     let _lock = room.lock()?;
     let data = room.path("data");
     ensure!(running(&data)?.is_none(), "{standby}: still runs");
+    // A base backup leaves the slots of the original out as well.
+    let slots = data.join("pg_replslot");
+    for slot in fs::read_dir(&slots).with_context(|| format!("{}", slots.display()))? {
+        let slot = slot.with_context(|| format!("{}", slots.display()))?.path();
+        fs::remove_dir_all(&slot).with_context(|| format!("{}", slot.display()))?;
+    }
     let user = run_as()?;
     let signal = data.join("standby.signal");
     fs::write(&signal, "").with_context(|| format!("{}", signal.display()))?;

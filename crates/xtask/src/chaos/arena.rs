@@ -106,7 +106,7 @@ impl Arena {
         database.psql(&format!("SELECT pg_create_logical_replication_slot('{ORACLE_SLOT}', 'pgoutput')"))?;
         database
             .psql(&format!("SELECT pg_create_logical_replication_slot('{COUNT_SLOT}', 'test_decoding')"))?;
-        let connector = write_connector(&ground, &database, extra)?;
+        let connector = write_connector(&ground, &ground.postgres, &name, extra)?;
         Ok(Arena { ground, database, name, connector, capture: None, restarts: 0 })
     }
 
@@ -212,10 +212,10 @@ impl Arena {
 /// The connector file, readable by its owner only: it holds the password.
 pub(super) fn write_connector(
     ground: &Ground,
-    database: &Database,
+    postgres: &Postgres,
+    name: &str,
     extra: &[(&str, &str)],
 ) -> Result<PathBuf> {
-    let (name, postgres) = (database.name.as_str(), &ground.postgres);
     let (port, copies) = (postgres.port.to_string(), ground.options.brokers.to_string());
     let own = [
         ("name", name),
