@@ -65,7 +65,9 @@ pub(super) fn verdict(arena: &Arena, calm: &Calm) -> Result<()> {
         Ok(text) => println!("second oracle {text}"),
         Err(error) => println!("second oracle {error:#}"),
     }
-    first.and(second).map(|_| ())
+    // What they found is printed above, whole.
+    ensure!(first.is_ok() && second.is_ok(), "log and topics do not agree");
+    Ok(())
 }
 
 /// `cdcd verify --topics` with the oracle slot.

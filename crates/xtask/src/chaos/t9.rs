@@ -1,8 +1,9 @@
-//! T9: each situation in which going on would lose or repeat changes (B9 to B16, C1 to C3) must end with exit 4 and its
-//! named error. The table is the result; one situation that passes in silence fails the test.
+//! T9: each situation in which going on would lose or repeat changes (A9, A10, B7, B9 to B16, C1 to C3, E10) must end with
+//! exit 4 and its named error. The table is the result; one situation that passes in silence fails the test.
 
 mod catalog;
 mod failover;
+mod kafka;
 mod slot;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ struct Case {
 
 /// In the order of the catalogue. Those that replace the server come last.
 const CASES: &[Case] = &[
+    case("A9", "position topic lost", &["E_POSITION_MISSING"], kafka::position_lost),
+    case("A10", "position of a later version", &["E_POSITION_FORMAT"], kafka::position_unreadable),
+    case("B7", "slot invalidated", &["E_GAP_SLOT_LOST"], kafka::slot_invalidated),
     case("B9", "slot dropped and re-created", &["E_GAP_SLOT_AHEAD"], slot::recreated),
     case("B10", "slot advanced by somebody", &["E_GAP_SLOT_AHEAD"], slot::advanced),
     case("B10", "… between our look and our start", &["E_GAP_SLOT_AHEAD"], slot::advanced_in_between),
@@ -55,6 +59,7 @@ const CASES: &[Case] = &[
         catalog::publication_recreated_while_running,
     ),
     case("C3", "publication younger than the slot", &["E_PUBLICATION_HISTORY"], catalog::publication_younger),
+    case("E10", "data topic re-created", &["E_TOPIC_RECREATED"], kafka::topic_recreated),
     case("B12", "server restored to an earlier state", &["E_SERVER_BEHIND"], failover::restored),
     case("B13", "promoted standby without the slot", &["E_SLOT_MISSING"], failover::promoted_without_slot),
     case("B14", "promoted standby, slot re-created", &["E_GAP_SLOT_AHEAD"], failover::promoted_with_new_slot),
