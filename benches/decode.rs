@@ -171,10 +171,11 @@ fn events(stream: &Stream, schemas: bool) -> usize {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
         open: None,
+        snapshot: None,
         status_interval_ns: i64::MAX,
         lineage: 0,
     };
-    let mut capture = Capture::new(config(schemas), start);
+    let mut capture = Capture::new(config(schemas), start).unwrap();
     let facts = TableFacts {
         columns: stream
             .columns

@@ -9,7 +9,7 @@ use cdcd_debezium::value::{FieldName, ValueWriter};
 use cdcd_pgoutput::message::{Begin, Commit, Message, Origin, Truncate};
 use cdcd_pgoutput::relation::Relation;
 use cdcd_pgoutput::replication::{PrimaryKeepalive, StandbyStatusUpdate, XLogData};
-use cdcd_pgoutput::tuple::CopyRow;
+use cdcd_pgoutput::tuple::{CopyRow, Tuple};
 use cdcd_pgoutput::{Decoder, Lsn};
 
 use crate::catalog::{CatalogRequest, TableFacts};
@@ -17,10 +17,11 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::outbox::{ContextHeaders, Entry, Flow, Headers, Outbox, Range};
 use crate::plan::{Plan, TableShape};
-use crate::position::{OpenTransaction, PrefixHash};
+use crate::position::{OpenTransaction, PrefixHash, SnapshotProgress};
 use crate::progress::{CommitPoint, Pace, Progress};
+use crate::reread::{Keep, Reread};
 use crate::row_change::{EventId, Writer};
-use crate::snapshot::{Feed, SnapshotTable};
+use crate::snapshot::{Feed, Held, Reading, SnapshotTable};
 use crate::stats::Stats;
 use crate::transaction::{Replay, Transaction, unix_us};
 
@@ -33,6 +34,8 @@ pub struct Start {
     pub last_commit_lsn: Option<Lsn>,
     /// The part of the next transaction that is in Kafka, too.
     pub open: Option<OpenTransaction>,
+    /// The snapshot before it, if it was read in attempts that the stream is not past yet.
+    pub snapshot: Option<SnapshotProgress>,
     /// Longest time between two status updates, in nanoseconds.
     pub status_interval_ns: i64,
     /// Counts the accepted discontinuities; written as a header above 0.
@@ -72,6 +75,9 @@ struct Engine {
     last_commit_lsn: Option<Lsn>,
     last_boundary: Lsn,
     feed: Option<Feed>,
+    /// How far the snapshot is, or what its attempts have seen.
+    snapshot: Option<SnapshotProgress>,
+    reread: Option<Reread>,
     heartbeat_at: Option<i64>,
     stats: Stats,
 }
@@ -93,7 +99,14 @@ struct Known {
 
 impl Capture {
     /// A capture that goes on at `start`.
-    pub fn new(config: Config, start: Start) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Position`] if the attempts of a snapshot cannot be read.
+    pub fn new(config: Config, start: Start) -> Result<Self, Error> {
+        let reread = match &start.snapshot {
+            Some(progress) => Reread::new(progress)?,
+            None => None,
+        };
         let constants = source::Constants {
             version: config.connector_version.clone(),
             name: config.topic_prefix.clone(),
@@ -106,7 +119,7 @@ impl Capture {
                 [config.topic_prefix.clone(), "0".to_owned(), "postgresql".to_owned(), config.run_id.clone()]
             }),
         };
-        Capture {
+        Ok(Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
             engine: Engine {
@@ -126,11 +139,13 @@ impl Capture {
                 last_commit_lsn: start.last_commit_lsn,
                 last_boundary: start.done_end_lsn,
                 feed: None,
+                snapshot: start.snapshot.filter(|_| reread.is_some()),
+                reread,
                 heartbeat_at: None,
                 stats: Stats::default(),
                 config,
             },
-        }
+        })
     }
 
     /// Takes one XLogData frame.
@@ -179,22 +194,47 @@ impl Capture {
         }
     }
 
-    /// Starts to take rows of a snapshot that is consistent at `lsn`; `xid` goes into `source.txId`.
-    pub fn begin_snapshot(&mut self, lsn: Lsn, xid: Option<u32>) {
-        self.engine.feed = Some(Feed::new(lsn, xid));
+    /// Starts to take rows of a snapshot, as far as `progress` does not have them; `xid` goes into `source.txId`.
+    pub fn begin_snapshot(&mut self, progress: SnapshotProgress, xid: Option<u32>) {
+        let is_continued = progress.tables.iter().any(|table| !table.parts.is_empty());
+        self.engine.feed = Some(Feed::new(progress.consistent_point.0, xid, is_continued));
+        self.engine.snapshot = Some(progress);
         self.engine.rendered_snapshot = None;
     }
 
-    /// Starts a table of the snapshot.
+    /// Starts a table of the snapshot. One that an earlier attempt began goes on behind its last key, or from its
+    /// start if it has none.
     ///
     /// # Errors
-    /// A table that cannot be captured as it is.
+    /// A table that cannot be captured as it is, or whose key is not the one that it was begun with.
     pub fn begin_snapshot_table(&mut self, table: SnapshotTable) -> Result<(), Error> {
-        let index = self.engine.plan_table(table.shape, &table.facts)?;
-        if let Some(feed) = &mut self.engine.feed {
-            feed.begin_table(index, table.at_us);
+        let place = |name: &String| table.shape.columns.iter().position(|column| &column.name == name);
+        let places: Option<Vec<usize>> = table.key.iter().map(place).collect();
+        let oid = table.shape.oid;
+        let plan = self.engine.plan_table(table.shape, &table.facts)?;
+        let (Some(feed), Some(progress)) = (&mut self.engine.feed, &mut self.engine.snapshot) else {
+            return Ok(());
+        };
+        let Some((slot, known)) = progress.tables.iter_mut().enumerate().find(|(_, known)| known.oid == oid)
+        else {
+            return Ok(());
+        };
+        let is_continued = !known.parts.is_empty() && !known.key.is_empty();
+        match places {
+            Some(key) if !is_continued || known.key == table.key => {
+                if !is_continued {
+                    known.parts.clear();
+                    known.key = table.key;
+                }
+                feed.begin_table(Reading { plan, slot, key }, table.at_us, is_continued);
+                Ok(())
+            }
+            _ => Err(Error::Table {
+                table: known.name.clone(),
+                what: format!("its key ({}) changed while its snapshot was read", known.key.join(", ")),
+                hint: "start anew with a snapshot under another connector name".to_owned(),
+            }),
         }
-        Ok(())
     }
 
     /// Takes one row in COPY's text format.
@@ -203,18 +243,18 @@ impl Capture {
     /// A value that cannot be converted.
     pub fn handle_snapshot_row(&mut self, line: &[u8], now_ns: i64) -> Result<(), Error> {
         self.release_row(false, now_ns)?;
-        if let Some(feed) = &mut self.engine.feed
-            && let Some(table) = feed.table
-        {
-            feed.hold(line, table);
+        if let Some(feed) = &mut self.engine.feed {
+            feed.hold(line);
         }
         Ok(())
     }
 
     /// The table has no more rows.
     pub fn end_snapshot_table(&mut self) {
-        if let Some(feed) = &mut self.engine.feed {
-            feed.end_table();
+        if let (Some(feed), Some(progress)) = (&mut self.engine.feed, &mut self.engine.snapshot)
+            && let Some(slot) = feed.end_table()
+        {
+            progress.advance(slot, None);
         }
     }
 
@@ -224,12 +264,23 @@ impl Capture {
     /// A value of the last row that cannot be converted.
     pub fn end_snapshot(&mut self, now_ns: i64) -> Result<(), Error> {
         self.release_row(true, now_ns)?;
-        if let Some(feed) = self.engine.feed.take() {
-            self.engine.last_boundary = self.engine.last_boundary.max(feed.lsn);
-            self.engine.progress.committed();
-            self.engine.heartbeat(now_ns);
+        let engine = &mut self.engine;
+        if let Some(feed) = engine.feed.take() {
+            engine.last_boundary = engine.last_boundary.max(feed.lsn);
+            engine.progress.committed();
+            engine.heartbeat(now_ns);
         }
+        if let Some(progress) = &mut engine.snapshot {
+            progress.complete = true;
+            engine.reread = Reread::new(progress)?;
+        }
+        engine.snapshot.take_if(|_| engine.reread.is_none());
         Ok(())
+    }
+
+    /// How far the snapshot is, or what its attempts have seen.
+    pub fn snapshot(&self) -> Option<&SnapshotProgress> {
+        self.engine.snapshot.as_ref()
     }
 
     /// Writes a heartbeat if it is time. To be called now and then.
@@ -269,10 +320,22 @@ impl Capture {
             Some(replay) => Some(replay.part().clone()),
             None => engine.transaction.as_ref().and_then(Transaction::open),
         };
-        let point =
-            CommitPoint { done_end_lsn: engine.last_boundary, last_commit_lsn: engine.last_commit_lsn, open };
         let in_transaction = engine.transaction.is_some();
-        engine.progress.poll_commit(engine.last_boundary, in_transaction, now_ns, pace).then_some(point)
+        if !engine.progress.poll_commit(engine.last_boundary, in_transaction, now_ns, pace) {
+            return None;
+        }
+        engine.forget_reread();
+        if let (Some(feed), Some(progress)) = (&engine.feed, &mut engine.snapshot)
+            && let Some((slot, key)) = feed.cursor.get()
+        {
+            progress.advance(slot, Some(key));
+        }
+        Some(CommitPoint {
+            done_end_lsn: engine.last_boundary,
+            last_commit_lsn: engine.last_commit_lsn,
+            open,
+            snapshot: engine.snapshot.clone(),
+        })
     }
 
     /// The commit asked for last is durable in Kafka.
@@ -316,7 +379,7 @@ impl Capture {
         let Some(feed) = &mut engine.feed else { return Ok(()) };
         let Some(marker) = feed.release(is_last) else { return Ok(()) };
         let (lsn, xid) = (feed.lsn, feed.xid);
-        let (table, at_us) = (feed.held.table, feed.held.at_us);
+        let (plan, at_us) = (feed.held.table.plan, feed.held.at_us);
         let line = std::mem::take(&mut feed.held.line);
         let row = self.copy_row.split(&line);
         if engine.rendered_snapshot != Some((marker, at_us)) {
@@ -330,9 +393,15 @@ impl Capture {
             });
         }
         let written = engine
-            .writer(table, (at_us, xid), None, lsn, now_ns)
+            .writer(plan, (at_us, xid), None, lsn, now_ns)
             .map_or(Ok(()), |mut writer| writer.insert(row, Operation::Read));
-        if let Some(feed) = &mut engine.feed {
+        if let (Some(feed), Some(progress)) = (&mut engine.feed, &mut engine.snapshot) {
+            let Held { table, last_in_table, .. } = &feed.held;
+            feed.cursor.set(table.slot, &table.key, &row);
+            if *last_in_table || is_last {
+                progress.advance(table.slot, None);
+                feed.cursor.clear();
+            }
             feed.held.line = line;
         }
         written
@@ -344,15 +413,23 @@ impl Engine {
         let lsn = data.wal_start;
         match message {
             Message::Insert(insert) => {
-                let skip = self.count(data)? || self.config.skipped_operations.create;
+                let skip = self.count(data)?
+                    || self.config.skipped_operations.create
+                    || self.was_read(insert.relation, Some(&insert.new))?;
                 self.change(insert.relation, skip, lsn, now_ns, |w| w.insert(insert.new, Operation::Create))
             }
             Message::Update(update) => {
                 let skip = self.count(data)? || self.config.skipped_operations.update;
-                self.change(update.relation, skip, lsn, now_ns, |w| w.update(update.old, update.new))
+                let keep = Keep {
+                    old: !self.was_read(update.relation, update.old.tuple())?,
+                    new: !self.was_read(update.relation, Some(&update.new))?,
+                };
+                self.change(update.relation, skip, lsn, now_ns, |w| w.update(update.old, update.new, keep))
             }
             Message::Delete(delete) => {
-                let skip = self.count(data)? || self.config.skipped_operations.delete;
+                let skip = self.count(data)?
+                    || self.config.skipped_operations.delete
+                    || self.was_read(delete.relation, delete.old.tuple())?;
                 self.change(delete.relation, skip, lsn, now_ns, |w| w.delete(delete.old))
             }
             Message::Begin(begin) => self.begin(begin, lsn),
@@ -379,6 +456,15 @@ impl Engine {
                 lsn,
                 what: "the server sent a streamed or prepared transaction that was not asked for".to_owned(),
             }),
+        }
+    }
+
+    /// Whether a snapshot has read the row with what the open transaction did to it.
+    #[inline]
+    fn was_read(&self, relation: u32, row: Option<&Tuple<'_>>) -> Result<bool, Error> {
+        match (&self.reread, &self.transaction, row) {
+            (Some(reread), Some(transaction), Some(row)) => reread.has_seen(relation, transaction.xid, row),
+            _ => Ok(false),
         }
     }
 
@@ -472,6 +558,15 @@ impl Engine {
         Ok(())
     }
 
+    /// The attempts of a snapshot matter no more once the stream is past what they have seen.
+    fn forget_reread(&mut self) {
+        let boundary = self.last_boundary;
+        if self.reread.take_if(|reread| reread.is_over(boundary)).is_some() {
+            self.snapshot = None;
+            tracing::info!(lsn = %boundary, "the stream is past what the attempts of the snapshot have seen");
+        }
+    }
+
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
         self.fragments.render(&self.constants, &transaction, &mut self.outbox.writer);
@@ -480,6 +575,9 @@ impl Engine {
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
         let shape = TableShape::from_relation(relation);
         self.tables.last = None;
+        if let Some(reread) = &mut self.reread {
+            reread.relation(&shape)?;
+        }
         if let Some(known) = self.tables.by_oid.get(&shape.oid)
             && known.shape == shape
         {
@@ -566,6 +664,12 @@ impl Engine {
     fn truncate(&mut self, truncate: &Truncate, skip: bool, lsn: Lsn, now_ns: i64) -> Result<(), Error> {
         let mut sub = 0u8;
         for relation in &truncate.relations {
+            let skip = match (&self.reread, &self.transaction) {
+                (Some(reread), Some(transaction)) if !skip => {
+                    reread.has_seen_truncate(*relation, transaction.xid)?
+                }
+                _ => skip,
+            };
             self.change(*relation, skip, lsn, now_ns, |writer| {
                 writer.sub = sub;
                 writer.truncate()

@@ -69,7 +69,7 @@ pub struct Position {
     pub last_commit_lsn: Option<LsnText>,
     /// A transaction of which a part is in Kafka.
     pub open: Option<OpenTransaction>,
-    /// A snapshot that is not complete.
+    /// A snapshot that is not complete, or that the stream is not past yet.
     pub snapshot: Option<SnapshotProgress>,
     /// How events reach Kafka.
     pub guarantee: Guarantee,
@@ -143,13 +143,65 @@ impl<'de> Deserialize<'de> for PrefixHash {
     }
 }
 
-/// A snapshot that has begun and not ended: its rows must be read again.
+/// How far a snapshot is, and what its attempts mean for the stream behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotProgress {
-    /// Where streaming starts afterwards: the slot's consistent point.
+    /// Where streaming starts afterwards, and `source.lsn` of the rows.
     pub consistent_point: LsnText,
     /// How often the snapshot was begun, from 1.
     pub attempt: u32,
+    /// In the order in which they are read.
+    pub tables: Vec<TableProgress>,
+    /// When the attempts read that did not read as of the consistent point.
+    pub moments: BTreeMap<u32, Moment>,
+    /// All tables are done; this is kept until the stream is past what the attempts have seen.
+    pub complete: bool,
+}
+
+/// How far one table is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableProgress {
+    /// OID: another one under the same name is another table.
+    pub oid: u32,
+    /// `schema.table`
+    pub name: String,
+    /// Columns of the key in whose order it is read; empty if it is read as a whole.
+    pub key: Vec<String>,
+    /// What is in Kafka, in the order of the key.
+    pub parts: Vec<Part>,
+    /// Whether the last part goes to the end.
+    pub done: bool,
+}
+
+/// A range of keys that one attempt read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which attempt.
+    pub attempt: u32,
+    /// Key of the last row; `None` if it goes to the end.
+    pub upto: Option<Vec<String>>,
+}
+
+/// What an attempt has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// `pg_current_snapshot()`
+    pub snapshot: String,
+    /// End of the log afterwards: what commits behind it was not visible.
+    pub horizon: LsnText,
+}
+
+impl SnapshotProgress {
+    /// Records the key of the last row that was written, or that there is no further row.
+    pub(crate) fn advance(&mut self, table: usize, upto: Option<Vec<String>>) {
+        let attempt = self.attempt;
+        let Some(table) = self.tables.get_mut(table) else { return };
+        table.done = upto.is_none();
+        match table.parts.last_mut() {
+            Some(part) if part.attempt == attempt => part.upto = upto,
+            _ => table.parts.push(Part { attempt, upto }),
+        }
+    }
 }
 
 impl Position {
@@ -207,7 +259,22 @@ mod tests {
                 ordinal_next: 3,
                 prefix_hash: PrefixHash::default(),
             }),
-            snapshot: Some(SnapshotProgress { consistent_point: LsnText(Lsn(1)), attempt: 1 }),
+            snapshot: Some(SnapshotProgress {
+                consistent_point: LsnText(Lsn(1)),
+                attempt: 2,
+                tables: vec![TableProgress {
+                    oid: 16384,
+                    name: "public.t".to_owned(),
+                    key: vec!["id".to_owned()],
+                    parts: vec![Part { attempt: 1, upto: Some(vec!["7".to_owned()]) }],
+                    done: false,
+                }],
+                moments: BTreeMap::from([(
+                    2,
+                    Moment { snapshot: "750:760:752".to_owned(), horizon: LsnText(Lsn(9)) },
+                )]),
+                complete: false,
+            }),
             guarantee: Guarantee::AtLeastOnce,
             stream_options: "proto_version '1'".to_owned(),
             cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),

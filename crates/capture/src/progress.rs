@@ -6,7 +6,7 @@
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::replication::StandbyStatusUpdate;
 
-use crate::position::OpenTransaction;
+use crate::position::{OpenTransaction, SnapshotProgress};
 
 /// Longest time that records wait for their commit under load.
 const GROUP_NS: i64 = 500_000_000;
@@ -45,6 +45,8 @@ pub struct CommitPoint {
     pub last_commit_lsn: Option<Lsn>,
     /// The transaction of which a part is covered.
     pub open: Option<OpenTransaction>,
+    /// The snapshot that is being read, or that the stream is not past yet.
+    pub snapshot: Option<SnapshotProgress>,
 }
 
 /// What waits for its commit, what is committed, what was told to the server.

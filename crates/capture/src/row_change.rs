@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::outbox::{Entry, Headers, Outbox, Range};
 use crate::plan::{ColumnError, Image, Plan, write_key, write_row};
+use crate::reread::Keep;
 use crate::stats::Stats;
 
 /// A row image of an event.
@@ -69,7 +70,8 @@ impl Writer<'_> {
         self.event(operation, None, Some(Row::full(new)), key, Headers::Context)
     }
 
-    pub(crate) fn update(&mut self, old: Old<'_>, new: Tuple<'_>) -> Result<(), Error> {
+    /// `keep` says which image a snapshot has not read already.
+    pub(crate) fn update(&mut self, old: Old<'_>, new: Tuple<'_>, keep: Keep) -> Result<(), Error> {
         self.check_width(&new)?;
         let (before, old_row) = match old {
             Old::Absent => (None, None),
@@ -96,7 +98,8 @@ impl Writer<'_> {
             None => false,
         };
         match before {
-            Some(before) if key_changed => self.change_key(before, after),
+            Some(before) if key_changed => self.change_key(before, after, keep),
+            _ if !keep.new => Ok(()),
             before => {
                 // An old key without a changed key only says that the key is stored out of line.
                 let before = before.filter(|row| row.image != Image::KeyOnly);
@@ -125,14 +128,19 @@ impl Writer<'_> {
     }
 
     /// Delete and tombstone under the old key, create under the new one.
-    fn change_key(&mut self, before: Row<'_>, after: Row<'_>) -> Result<(), Error> {
-        let new_payload = self.key_payload(&after)?;
-        let old_key = self.key(&before.tuple)?;
-        self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
-        self.tombstone(old_key, Headers::NewKey(new_payload));
-        let old_payload = self.key_payload(&before)?;
-        let new_key = self.key(&after.tuple)?;
-        self.event(Operation::Create, None, Some(after), new_key, Headers::OldKey(old_payload))
+    fn change_key(&mut self, before: Row<'_>, after: Row<'_>, keep: Keep) -> Result<(), Error> {
+        if keep.old {
+            let new_payload = self.key_payload(&after)?;
+            let old_key = self.key(&before.tuple)?;
+            self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
+            self.tombstone(old_key, Headers::NewKey(new_payload));
+        }
+        if keep.new {
+            let old_payload = self.key_payload(&before)?;
+            let new_key = self.key(&after.tuple)?;
+            self.event(Operation::Create, None, Some(after), new_key, Headers::OldKey(old_payload))?;
+        }
+        Ok(())
     }
 
     fn tombstone(&mut self, key: Option<Range>, headers: Headers) {

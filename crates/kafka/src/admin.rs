@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::config::ClientConfig;
 use crate::error::Error;
+use crate::ffi;
 
 /// Bound on one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -92,6 +95,22 @@ impl Admin {
     /// The cluster's id, if it has one. Blocks for at most 15 s.
     pub fn cluster_id(&self) -> Option<String> {
         self.inner.inner().fetch_cluster_id(REQUEST_TIMEOUT)
+    }
+
+    /// The ids of those of `topics` that exist, as Kafka's tools print them. Needs brokers of version 2.8 or newer.
+    /// Blocks for at most 15 s.
+    ///
+    /// # Errors
+    /// [`Error::Client`].
+    pub fn topic_ids(&self, topics: &[String]) -> Result<BTreeMap<String, String>, Error> {
+        let known = self.cluster()?.topics;
+        let existing: Vec<String> = topics.iter().filter(|name| known.contains_key(*name)).cloned().collect();
+        if existing.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids = ffi::topic_ids(self.inner.inner().native_ptr(), &existing, REQUEST_TIMEOUT)?;
+        let text = |id: [u8; 16]| URL_SAFE_NO_PAD.encode(id);
+        Ok(existing.into_iter().zip(ids.into_iter().map(text)).collect())
     }
 
     /// The topic, or `None` if it does not exist. Blocks for at most 15 s.

@@ -148,6 +148,16 @@ pub enum Old<'a> {
     Row(Tuple<'a>),
 }
 
+impl<'a> Old<'a> {
+    /// What was sent of the old row.
+    pub fn tuple(&self) -> Option<&Tuple<'a>> {
+        match self {
+            Old::Absent => None,
+            Old::Key(tuple) | Old::Row(tuple) => Some(tuple),
+        }
+    }
+}
+
 /// `| 'T' | [xid u32] | relations u32 | options u8 (1 cascade, 2 restart identity) | oids u32 … |`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truncate {

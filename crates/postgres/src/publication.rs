@@ -34,6 +34,82 @@ pub struct Wanted<'a> {
     pub publish: Option<&'a str>,
 }
 
+/// A publication as the catalog has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// OID: another one under the same name is another publication.
+    pub oid: u32,
+    /// FOR ALL TABLES.
+    pub all_tables: bool,
+    /// `publish_via_partition_root`
+    pub via_root: bool,
+    /// `insert`, `update`, `delete`, `truncate`, as far as they are published.
+    pub operations: Vec<String>,
+    /// All tables, those of its schemas included.
+    pub tables: Vec<PublishedTable>,
+}
+
+/// A table of a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedTable {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// OID.
+    pub oid: u32,
+    /// Row filter (server 15 and later).
+    pub filter: Option<String>,
+    /// Column numbers, if it has a list of columns (server 15 and later).
+    pub columns: Option<String>,
+}
+
+/// Reads a publication; `None` if it does not exist.
+///
+/// # Errors
+/// [`Error::Control`] or [`Error::Server`].
+pub async fn describe(client: &Client, name: &str) -> Result<Option<Publication>, Error> {
+    let failed = |error| Error::control(format!("reading publication {name}"), error);
+    let row = client
+        .query_opt(
+            "SELECT oid, puballtables, pubviaroot, array_remove(ARRAY[CASE WHEN pubinsert THEN 'insert' END, \
+             CASE WHEN pubupdate THEN 'update' END, CASE WHEN pubdelete THEN 'delete' END, \
+             CASE WHEN pubtruncate THEN 'truncate' END], NULL) FROM pg_publication WHERE pubname = $1",
+            &[&name],
+        )
+        .await
+        .map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let oid: u32 = row.get(0);
+    // Columns of later servers are looked for by name, so that one statement serves all.
+    let rows = client
+        .query(
+            "SELECT t.schemaname::text, t.tablename::text, c.oid, to_jsonb(t) ->> 'rowfilter', \
+               to_jsonb(r) ->> 'prattrs' \
+             FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname \
+               JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
+               LEFT JOIN pg_publication_rel r ON r.prpubid = $2 AND r.prrelid = c.oid \
+             WHERE t.pubname = $1 ORDER BY 1, 2",
+            &[&name, &oid],
+        )
+        .await
+        .map_err(failed)?;
+    let table = |row: &tokio_postgres::Row| PublishedTable {
+        schema: row.get(0),
+        name: row.get(1),
+        oid: row.get(2),
+        filter: row.get(3),
+        columns: row.get(4),
+    };
+    Ok(Some(Publication {
+        oid,
+        all_tables: row.get(1),
+        via_root: row.get(2),
+        operations: row.get(3),
+        tables: rows.iter().map(table).collect(),
+    }))
+}
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

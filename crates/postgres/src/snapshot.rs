@@ -1,5 +1,8 @@
 //! Reading tables as of one moment: a REPEATABLE READ transaction and COPY.
 
+use cdcd_pgoutput::Lsn;
+use postgres_protocol::escape::escape_literal;
+
 use crate::connection::{Connection, CopyMessage};
 use crate::error::Error;
 use crate::replication::{quote_identifier, quote_literal};
@@ -59,6 +62,22 @@ impl SnapshotReader {
         })
     }
 
+    /// Which transactions the reader sees, as `pg_current_snapshot()` prints it, and the end of the log afterwards:
+    /// what commits behind that is not seen.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn visible(&mut self) -> Result<(String, Lsn), Error> {
+        // Two statements: the first one takes the snapshot.
+        let snapshot = self.query("SELECT pg_current_snapshot()::text").await?;
+        let end = self.query("SELECT pg_current_wal_insert_lsn()::text").await?;
+        let value =
+            |rows: &[Vec<Option<String>>]| rows.first().and_then(|row| row.first().cloned().flatten());
+        let bad = || Error::Protocol("no snapshot in answer to the snapshot query".to_owned());
+        let end = value(&end).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
+        Ok((value(&snapshot).ok_or_else(bad)?, end))
+    }
+
     /// Starts to read a table's rows in COPY's text format.
     ///
     /// # Errors
@@ -112,6 +131,26 @@ pub struct TableRows<'a> {
     pub columns: &'a [String],
     /// `snapshot.select.statement.overrides`: replaces the whole SELECT.
     pub select: Option<&'a str>,
+    /// The key in whose order to read; none if the order does not matter.
+    pub order: &'a [OrderColumn<'a>],
+    /// Only rows behind this key.
+    pub after: Option<&'a [String]>,
+}
+
+/// A column to order by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderColumn<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// By the bytes of the text (`COLLATE "C"`).
+    pub by_bytes: bool,
+}
+
+impl OrderColumn<'_> {
+    fn expression(&self) -> String {
+        let name = quote_identifier(self.name);
+        if self.by_bytes { format!("{name} COLLATE \"C\"") } else { name }
+    }
 }
 
 impl TableRows<'_> {
@@ -126,10 +165,48 @@ impl TableRows<'_> {
                 )
             }
             None => format!(
-                "COPY (SELECT {columns} FROM {}.{}) TO STDOUT",
+                "COPY (SELECT {columns} FROM {}.{}{}) TO STDOUT",
                 quote_identifier(self.schema),
-                quote_identifier(self.table)
+                quote_identifier(self.table),
+                self.range()
             ),
         }
+    }
+
+    fn range(&self) -> String {
+        if self.order.is_empty() {
+            return String::new();
+        }
+        let order = self.order.iter().map(OrderColumn::expression).collect::<Vec<_>>().join(", ");
+        let behind = self.after.map_or(String::new(), |key| {
+            let key: Vec<String> = key.iter().map(|value| escape_literal(value)).collect();
+            format!(" WHERE ({order}) > ({})", key.join(", "))
+        });
+        format!("{behind} ORDER BY {order}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_in_the_order_of_its_key_from_behind_the_last_one() {
+        let order =
+            [OrderColumn { name: "a\"b", by_bytes: true }, OrderColumn { name: "n", by_bytes: false }];
+        let rows = TableRows {
+            schema: "public",
+            table: "t",
+            columns: &["n".to_owned()],
+            select: None,
+            order: &order,
+            after: Some(&["it's \\".to_owned(), "7".to_owned()]),
+        };
+        assert_eq!(
+            rows.copy_statement(),
+            "COPY (SELECT \"n\" FROM \"public\".\"t\" WHERE (\"a\"\"b\" COLLATE \"C\", \"n\") > ( E'it''s \\\\', '7') \
+             ORDER BY \"a\"\"b\" COLLATE \"C\", \"n\") TO STDOUT"
+        );
+        assert!(!TableRows { order: &[], ..rows }.copy_statement().contains("ORDER"));
     }
 }

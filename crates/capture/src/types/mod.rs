@@ -15,6 +15,7 @@ mod integer;
 mod interval;
 mod money;
 mod numeric;
+pub mod order;
 mod text;
 mod time;
 mod timestamp;

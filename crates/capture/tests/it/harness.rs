@@ -106,6 +106,7 @@ impl Harness {
             done_end_lsn: Lsn(100),
             last_commit_lsn: None,
             open,
+            snapshot: None,
             status_interval_ns: 10_000_000_000,
             lineage,
         };
@@ -115,7 +116,7 @@ impl Harness {
             key: vec!["id".to_owned()],
             types: vec![],
         };
-        Harness { capture: Capture::new(config, start), facts, lsn: 27_363_080 }
+        Harness { capture: Capture::new(config, start).unwrap(), facts, lsn: 27_363_080 }
     }
 
     pub(crate) fn feed_at(&mut self, lsn: u64, message: &Message<'_>) -> Result<(), Error> {
@@ -140,8 +141,12 @@ impl Harness {
     }
 
     pub(crate) fn begin(&mut self) {
-        let begin =
-            Begin { final_lsn: Lsn(self.lsn), committed_at: COMMITTED_AT_US - 946_684_800_000_000, xid: 756 };
+        self.begin_with(756);
+    }
+
+    pub(crate) fn begin_with(&mut self, xid: u32) {
+        let committed_at = COMMITTED_AT_US - 946_684_800_000_000;
+        let begin = Begin { final_lsn: Lsn(self.lsn), committed_at, xid };
         self.feed(&Message::Begin(begin)).unwrap();
     }
 
@@ -153,6 +158,10 @@ impl Harness {
     }
 
     pub(crate) fn table(&mut self, identity: ReplicaIdentity, columns: &[(&str, bool, u32)]) {
+        self.table_with(7, identity, columns);
+    }
+
+    pub(crate) fn table_with(&mut self, oid: u32, identity: ReplicaIdentity, columns: &[(&str, bool, u32)]) {
         let columns = columns.iter().map(|(name, is_key, type_oid)| RelationColumn {
             is_key: *is_key,
             name,
@@ -161,7 +170,7 @@ impl Harness {
         });
         let relation = Relation {
             xid: None,
-            oid: 7,
+            oid,
             namespace: "public",
             name: "h1",
             replica_identity: identity,

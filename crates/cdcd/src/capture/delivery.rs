@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use cdcd_capture::position::SnapshotProgress;
 use cdcd_capture::{Capture, Flow, Pace};
 
 use super::now_ns;
@@ -15,8 +14,6 @@ pub(super) struct Delivery<'s> {
     pub(super) output: &'s mut Output,
     pub(super) store: &'s Store,
     pub(super) identity: &'s Identity,
-    /// Set while a snapshot is read.
-    pub(super) snapshot: Option<SnapshotProgress>,
 }
 
 impl Delivery<'_> {
@@ -33,8 +30,8 @@ impl Delivery<'_> {
         match capture.poll_commit(now_ns(), pace) {
             None => Ok(()),
             Some(point) => {
-                let position = self.store.position(self.identity, point, self.snapshot.clone());
-                self.output.begin_commit(self.store, &position)
+                let position = self.store.position(self.identity, point);
+                self.output.begin_commit(self.store, position)
             }
         }
     }

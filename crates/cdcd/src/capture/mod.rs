@@ -2,11 +2,13 @@
 //!
 //! [`session`] is one life between two failures: it opens the output, decides where to start ([`start`]),
 //! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`output`] takes the records, [`delivery`]
-//! commits them, [`store`] keeps the position, [`catalog`] answers the engine's questions.
+//! commits them, [`store`] keeps the position, [`catalog`] answers the engine's questions, [`publication`] sees
+//! to it that the stream has what it had.
 
 mod catalog;
 mod delivery;
 mod output;
+pub(crate) mod publication;
 mod report;
 mod session;
 mod snapshot;

@@ -67,8 +67,16 @@ impl Output {
         }
     }
 
+    /// Sends a record that is kept beside the position; it becomes durable with the next commit.
+    pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
+        match self {
+            Output::Kafka(kafka) => kafka.keep(topic, key, value),
+            Output::Stdout(_) | Output::Null => Ok(()),
+        }
+    }
+
     /// Starts to make everything that was sent durable together with `position`.
-    pub(super) fn begin_commit(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
+    pub(super) fn begin_commit(&mut self, store: &Store, position: Position) -> Result<(), Failure> {
         match self {
             Output::Kafka(kafka) => kafka.begin_commit(store, position),
             Output::Stdout(_) | Output::Null => Ok(()),

@@ -42,7 +42,7 @@ impl StatsLine {
 }
 
 /// Progress of a snapshot: a bar on a terminal, else a log line per table.
-pub(super) struct SnapshotProgress {
+pub(super) struct SnapshotBar {
     bar: Option<ProgressBar>,
     began: Instant,
     rows: u64,
@@ -51,7 +51,7 @@ pub(super) struct SnapshotProgress {
 /// Rows between two updates of the bar: often enough to move, seldom enough to cost nothing.
 const BAR_STEP: u64 = 1024;
 
-impl SnapshotProgress {
+impl SnapshotBar {
     pub(super) fn new(rows_estimate: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
@@ -66,7 +66,7 @@ impl SnapshotProgress {
             }
             bar
         });
-        SnapshotProgress { bar, began: Instant::now(), rows: 0 }
+        SnapshotBar { bar, began: Instant::now(), rows: 0 }
     }
 
     pub(super) fn table(&self, name: &str) {

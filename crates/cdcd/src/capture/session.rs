@@ -1,8 +1,9 @@
 //! One life of a capture between two failures.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cdcd_capture::position::{Guarantee, LsnText, OpenTransaction, Position, SnapshotProgress};
+use cdcd_capture::position::{Guarantee, OpenTransaction, Position, SnapshotProgress};
 use cdcd_capture::{Capture, CommitPoint};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
@@ -13,12 +14,13 @@ use tokio_postgres::Client;
 
 use super::delivery::Delivery;
 use super::output::Output;
+use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
-use super::snapshot::{self, Ended};
-use super::start::{self, Accept, Decision, Facts};
-use super::store::{Identity, Store};
+use super::snapshot::{self, Attempt, Ended};
+use super::start::{self, Accept, Decision, Facts, SnapshotNeed};
+use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind};
+use super::{CaptureOptions, EndPosition, OutputKind, now_ns};
 use crate::connector::source::{ExactlyOnce, SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
@@ -55,8 +57,10 @@ struct Prepared {
     from: Lsn,
     last_commit: Option<Lsn>,
     open: Option<OpenTransaction>,
-    /// Read a snapshot first: attempt, and the exported snapshot's name if there is one.
-    snapshot: Option<(u32, Option<String>)>,
+    /// Read this first.
+    snapshot: Option<Attempt>,
+    /// What the attempts of an earlier one have seen.
+    remembered: Option<SnapshotProgress>,
 }
 
 /// Runs until the end or a failure. One that says that another process took over is looked into.
@@ -85,7 +89,8 @@ async fn open_and_run(
     }
     // Fence before reading: an older process could still commit after our read.
     let output = Output::open(options.output, settings).await?;
-    let position = if output.is_durable() { store.read(settings).await? } else { None };
+    let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
+    let position = kept.position;
     check_guarantee(settings, output.guarantee(), position.as_ref())?;
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;
@@ -111,6 +116,11 @@ async fn open_and_run(
     // Consent is for one start, and a start that has run is one.
     let accept = if life.has_run { Accept::default() } else { options.accept };
     let decision = start::decide(settings, &facts, accept)?;
+    let mut topics = BTreeMap::new();
+    if let Some(position) = &position {
+        topics = store.check_topics(settings, position, accept).await?;
+        watched::check(settings, &control, kept.publication, accept.loss || accept.lineage).await?;
+    }
     if life.end.is_none() {
         life.end = match options.end {
             None => None,
@@ -129,6 +139,7 @@ async fn open_and_run(
     identity.writer.clone_from(&settings.capture.run_id);
     identity.writer_epoch = position.as_ref().map_or(0, |position| position.writer_epoch) + 1;
     identity.cluster_id = cluster_id;
+    identity.topics = topics;
     let session = Session {
         settings,
         options,
@@ -148,6 +159,10 @@ async fn open_and_run(
 impl Session<'_> {
     async fn run(mut self, decision: Decision, life: &mut Life) -> Result<(), Failure> {
         self.ensure_publication().await?;
+        let published = Published::now(self.settings, &self.control).await?;
+        if let Some(published) = &published {
+            self.output.keep(&self.store.topic, &self.store.publication_key, &published.encode())?;
+        }
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
         life.ran_since_failure = true;
@@ -155,54 +170,54 @@ impl Session<'_> {
             done_end_lsn: prepared.from,
             last_commit_lsn: prepared.last_commit,
             open: prepared.open.clone(),
+            snapshot: prepared.remembered.clone(),
             status_interval_ns: self.status_interval().await?.as_nanos() as i64,
             lineage: self.identity.lineage,
         };
-        let mut capture = Capture::new(self.settings.capture.clone(), start);
-        if let Some((attempt, exported)) = &prepared.snapshot {
-            let progress = SnapshotProgress { consistent_point: LsnText(prepared.from), attempt: *attempt };
-            let mut delivery = Delivery {
-                output: &mut self.output,
-                store: &self.store,
-                identity: &self.identity,
-                snapshot: Some(progress),
-            };
+        let mut capture = Capture::new(self.settings.capture.clone(), start)?;
+        if let Some(attempt) = &prepared.snapshot {
+            let mut delivery =
+                Delivery { output: &mut self.output, store: &self.store, identity: &self.identity };
             let ended = snapshot::run(
                 self.settings,
                 &self.control,
                 &self.tables,
-                (prepared.from, exported.as_deref()),
+                attempt,
                 &mut capture,
                 &mut delivery,
                 self.shutdown,
             )
             .await?;
             if ended == Ended::Interrupted {
-                tracing::warn!("snapshot interrupted: the next start reads its tables again");
+                tracing::warn!("snapshot interrupted: the next start goes on with it");
                 return Ok(());
             }
-            self.write_position(&prepared, None).await?;
+            self.write_position(&prepared, capture.snapshot().cloned()).await?;
         }
         if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
             return Ok(());
         }
-        self.stream(prepared.from, &mut capture, life.end).await
+        let watch = Watch::new(published, now_ns());
+        self.stream(prepared.from, &mut capture, watch, life.end).await
     }
 
-    async fn stream(mut self, from: Lsn, capture: &mut Capture, end: Option<Lsn>) -> Result<(), Failure> {
+    async fn stream(
+        mut self,
+        from: Lsn,
+        capture: &mut Capture,
+        watch: Watch,
+        end: Option<Lsn>,
+    ) -> Result<(), Failure> {
         self.start_replication(from).await?;
         tracing::info!(slot = self.settings.slot.name, lsn = %from, "streaming");
         let stream = Stream {
             connection: self.replication,
+            settings: self.settings,
             control: &self.control,
             capture,
-            delivery: Delivery {
-                output: &mut self.output,
-                store: &self.store,
-                identity: &self.identity,
-                snapshot: None,
-            },
+            watch,
+            delivery: Delivery { output: &mut self.output, store: &self.store, identity: &self.identity },
             end,
             stats: StatsLine::new(self.options.stats_interval),
         };
@@ -326,21 +341,28 @@ impl Session<'_> {
                     replication::create_slot(&mut self.replication, name, options, self.server_version)
                         .await?;
                 tracing::info!(slot = name, lsn = %created.consistent_point, "slot created");
-                Prepared {
-                    from: created.consistent_point,
-                    last_commit: None,
-                    open: None,
-                    snapshot: snapshot.then_some((1, created.snapshot)),
-                }
+                let from = created.consistent_point;
+                let snapshot =
+                    snapshot.then(|| Attempt::first(self.settings, &self.tables, from, created.snapshot));
+                Prepared { from, last_commit: None, open: None, snapshot, remembered: None }
             }
             Decision::Resume { from, last_commit, open, snapshot, .. } => {
-                Prepared { from, last_commit, open, snapshot: snapshot.map(|attempt| (attempt, None)) }
+                let (snapshot, remembered) = match snapshot {
+                    SnapshotNeed::None => (None, None),
+                    SnapshotNeed::Read => {
+                        (Some(Attempt::first(self.settings, &self.tables, from, None)), None)
+                    }
+                    SnapshotNeed::Continue(progress) => (Some(Attempt::next(progress)), None),
+                    SnapshotNeed::Remember(progress) => (None, Some(progress)),
+                };
+                Prepared { from, last_commit, open, snapshot, remembered }
             }
         };
-        let progress = prepared.snapshot.as_ref().map(|(attempt, _)| SnapshotProgress {
-            consistent_point: LsnText(prepared.from),
-            attempt: *attempt,
-        });
+        // What an interrupted attempt has not committed is the next one's: its place in the position stays.
+        let progress = match &prepared.snapshot {
+            Some(attempt) => Some(attempt.progress.clone()),
+            None => prepared.remembered.clone(),
+        };
         self.write_position(&prepared, progress).await?;
         Ok(prepared)
     }
@@ -355,9 +377,10 @@ impl Session<'_> {
             done_end_lsn: prepared.from,
             last_commit_lsn: prepared.last_commit,
             open: prepared.open.clone(),
+            snapshot,
         };
-        let position = self.store.position(&self.identity, point, snapshot);
-        self.output.begin_commit(&self.store, &position)?;
+        let position = self.store.position(&self.identity, point);
+        self.output.begin_commit(&self.store, position)?;
         tokio::time::timeout(POSITION_LIMIT, self.output.committed()).await.unwrap_or_else(|_| {
             let error =
                 anyhow::anyhow!("Kafka did not take the position within {} s", POSITION_LIMIT.as_secs());
@@ -505,6 +528,7 @@ async fn identity(
         stream_options: options.to_owned(),
         guarantee: Guarantee::AtLeastOnce,
         cluster_id: String::new(),
+        topics: BTreeMap::new(),
         writer: String::new(),
         writer_epoch: 0,
         lineage: match decision {

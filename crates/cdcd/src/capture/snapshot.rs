@@ -1,20 +1,23 @@
 //! Reads the captured tables as of one moment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cdcd_capture::{Capture, ColumnShape, Flow, Pace, SnapshotTable, TableShape};
+use cdcd_capture::position::{LsnText, Moment, SnapshotProgress, TableProgress};
+use cdcd_capture::types::order::KeyOrder;
+use cdcd_capture::{Capture, ColumnShape, Flow, Pace, SnapshotTable, TableShape, chunk_key};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_postgres::catalog::{self as pg_catalog, Table};
 use cdcd_postgres::connection::{Connection, CopyMessage, Purpose};
-use cdcd_postgres::snapshot::{SnapshotReader, TableRows};
+use cdcd_postgres::snapshot::{OrderColumn, SnapshotReader, TableRows};
 use tokio_postgres::Client;
 
 use super::delivery::Delivery;
-use super::report::SnapshotProgress;
+use super::report::SnapshotBar;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 
 /// Bytes of records that are gathered before they are sent: large enough for batches, small beside the
@@ -28,42 +31,127 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 pub(super) enum Ended {
     /// All rows are durable.
     Complete,
-    /// The shutdown was asked for; the next start reads again.
+    /// The shutdown was asked for; the next start goes on.
     Interrupted,
 }
 
-/// Reads all tables; rows are marked with `lsn`.
+/// A snapshot that is about to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) progress: SnapshotProgress,
+    /// The slot's exported snapshot, if the attempt reads as of the consistent point.
+    pub(super) exported: Option<String>,
+}
+
+impl Attempt {
+    /// The first attempt of a snapshot that is consistent at `lsn`.
+    pub(super) fn first(
+        settings: &SourceSettings,
+        tables: &[Table],
+        lsn: Lsn,
+        exported: Option<String>,
+    ) -> Self {
+        let progress = |table: &Table| TableProgress {
+            oid: table.oid,
+            name: full_name(table),
+            key: Vec::new(),
+            parts: Vec::new(),
+            done: false,
+        };
+        let tables = tables.iter().filter(|table| is_read(settings, table)).map(progress).collect();
+        let consistent_point = LsnText(lsn);
+        let moments = BTreeMap::new();
+        let progress = SnapshotProgress { consistent_point, attempt: 1, tables, moments, complete: false };
+        Attempt { progress, exported }
+    }
+
+    /// The next attempt of one that was interrupted.
+    pub(super) fn next(mut progress: SnapshotProgress) -> Self {
+        progress.attempt += 1;
+        Attempt { progress, exported: None }
+    }
+}
+
+/// Reads what the progress does not have yet.
 pub(super) async fn run(
     settings: &SourceSettings,
     control: &Client,
     tables: &[Table],
-    (lsn, exported): (Lsn, Option<&str>),
+    attempt: &Attempt,
     capture: &mut Capture,
     delivery: &mut Delivery<'_>,
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
     let connection = Connection::connect(&settings.database, Purpose::Query).await?;
-    let mut reader = SnapshotReader::begin(connection, exported).await?;
+    let mut reader = SnapshotReader::begin(connection, attempt.exported.as_deref()).await?;
     let moment = reader.moment().await?;
-    let tables: Vec<&Table> = tables.iter().filter(|table| is_read(settings, table)).collect();
-    tracing::info!(tables = tables.len(), lsn = %lsn, "snapshot begun");
-    let estimate = tables.iter().map(|table| table.rows_estimate.max(0.0) as u64).sum();
-    let mut progress = SnapshotProgress::new(estimate);
-    capture.begin_snapshot(lsn, Some(moment.xid));
-    for table in &tables {
-        progress.table(&table.name);
-        let ended =
-            read_table(settings, control, table, &mut reader, capture, delivery, &mut progress, shutdown)
-                .await?;
-        if ended == Ended::Interrupted {
+    let mut progress = attempt.progress.clone();
+    if attempt.exported.is_none() {
+        let (snapshot, horizon) = reader.visible().await?;
+        progress.moments.insert(progress.attempt, Moment { snapshot, horizon: LsnText(horizon) });
+    }
+    let left = tables_left(&mut progress, tables);
+    tracing::info!(
+        tables = left.len(),
+        attempt = progress.attempt,
+        lsn = %progress.consistent_point.0,
+        "snapshot begun"
+    );
+    let estimate = left.iter().map(|table| table.rows_estimate.max(0.0) as u64).sum();
+    let bytes_order = keys_are_ordered_by_bytes(control).await?;
+    let mut read = Reading {
+        settings,
+        control,
+        reader,
+        capture,
+        delivery,
+        shutdown,
+        shown: SnapshotBar::new(estimate),
+        bytes_order,
+    };
+    read.capture.begin_snapshot(progress, Some(moment.xid));
+    for table in &left {
+        if read.table(table).await? == Ended::Interrupted {
+            // What was read counts: the next start goes on behind it.
+            read.delivery.finish(read.capture, DRAIN_LIMIT).await?;
             return Ok(Ended::Interrupted);
         }
     }
+    let Reading { reader, shown, .. } = read;
     capture.end_snapshot(now_ns())?;
     reader.commit().await?;
     delivery.finish(capture, DRAIN_LIMIT).await?;
-    progress.finish(tables.len());
+    shown.finish(left.len());
     Ok(Ended::Complete)
+}
+
+/// The tables that are not done, in the order of the progress. One that is gone, or was made again under its name,
+/// has no rows of the consistent point any more; what it has now comes by the stream.
+fn tables_left<'t>(progress: &mut SnapshotProgress, tables: &'t [Table]) -> Vec<&'t Table> {
+    let mut left = Vec::new();
+    for known in progress.tables.iter_mut().filter(|known| !known.done) {
+        match tables.iter().find(|table| table.oid == known.oid) {
+            Some(table) => left.push(table),
+            None => {
+                tracing::warn!(table = known.name, "the table is gone: its snapshot ends where it is");
+                known.done = true;
+            }
+        }
+    }
+    left
+}
+
+/// Whether the bytes that come from the server are the ones that it orders by.
+async fn keys_are_ordered_by_bytes(control: &Client) -> Result<bool, Failure> {
+    let row = control
+        .query_one("SELECT current_setting('server_encoding')", &[])
+        .await
+        .map_err(|error| Failure::new(Exit::Dependency, error))?;
+    Ok(matches!(row.get::<_, String>(0).as_str(), "UTF8" | "SQL_ASCII"))
+}
+
+fn full_name(table: &Table) -> String {
+    format!("{}.{}", table.schema, table.name)
 }
 
 /// A partitioned table's rows are read once: from its partitions, or from the root if that is published.
@@ -73,57 +161,100 @@ fn is_read(settings: &SourceSettings, table: &Table) -> bool {
         && if settings.publication.via_partition_root { !table.is_partition } else { !table.is_partitioned }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one session, each used")]
-async fn read_table(
-    settings: &SourceSettings,
-    control: &Client,
-    table: &Table,
-    reader: &mut SnapshotReader,
-    capture: &mut Capture,
-    delivery: &mut Delivery<'_>,
-    progress: &mut SnapshotProgress,
-    shutdown: &Shutdown,
-) -> Result<Ended, Failure> {
-    let name = format!("{}.{}", table.schema, table.name);
-    let columns = pg_catalog::columns(control, table.oid).await?;
-    let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-    let facts = catalog::facts(control, table.oid, &columns, &type_oids).await?;
-    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let at_us = reader.moment().await?.at_us;
-    capture.begin_snapshot_table(SnapshotTable { shape: shape(table, &columns), facts, at_us })?;
-    let rows = TableRows {
-        schema: &table.schema,
-        table: &table.name,
-        columns: &names,
-        select: settings.snapshot.overrides.get(&name).map(String::as_str),
-    };
-    reader.start_table(&rows).await?;
-    let mut count = 0u64;
-    loop {
-        match reader.next_row()? {
-            Some(CopyMessage::Data(line)) => {
-                capture.handle_snapshot_row(line, now_ns())?;
-                count += 1;
-                progress.row();
-                if capture.pending_bytes() >= OUTBOX_BYTES_MAX {
-                    while delivery.pump(capture, Pace::Busy).await? == Flow::Full {
-                        delivery.relieve(capture).await?;
+/// The parts of an attempt.
+struct Reading<'a, 'd> {
+    settings: &'a SourceSettings,
+    control: &'a Client,
+    reader: SnapshotReader,
+    capture: &'a mut Capture,
+    delivery: &'a mut Delivery<'d>,
+    shutdown: &'a Shutdown,
+    shown: SnapshotBar,
+    bytes_order: bool,
+}
+
+impl Reading<'_, '_> {
+    async fn table(&mut self, table: &Table) -> Result<Ended, Failure> {
+        let name = full_name(table);
+        self.shown.table(&table.name);
+        let columns = pg_catalog::columns(self.control, table.oid).await?;
+        let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
+        let facts = catalog::facts(self.control, table.oid, &columns, &type_oids).await?;
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let at_us = self.reader.moment().await?.at_us;
+        let shape = shape(table, &columns);
+        let select = self.settings.snapshot.overrides.get(&name).map(String::as_str);
+        let key = if select.is_some() || !table.has_primary_key {
+            Vec::new()
+        } else {
+            self.chunk_key(&shape, &facts.key)
+        };
+        let order = order_columns(&shape, &key);
+        self.capture.begin_snapshot_table(SnapshotTable {
+            shape: shape.clone(),
+            facts,
+            key: key.clone(),
+            at_us,
+        })?;
+        let after = self.capture.snapshot().and_then(|progress| {
+            let known = progress.tables.iter().find(|known| known.oid == table.oid)?;
+            known.parts.last()?.upto.clone()
+        });
+        let rows = TableRows {
+            schema: &table.schema,
+            table: &table.name,
+            columns: &names,
+            select,
+            order: &order,
+            after: after.as_deref(),
+        };
+        self.reader.start_table(&rows).await?;
+        let ended = self.rows(&name).await?;
+        Ok(ended)
+    }
+
+    fn chunk_key(&self, shape: &TableShape, primary_key: &[String]) -> Vec<String> {
+        let key = chunk_key(shape, primary_key);
+        let is_ordered = self.bytes_order || !order_columns(shape, &key).iter().any(|column| column.by_bytes);
+        if is_ordered { key } else { Vec::new() }
+    }
+
+    async fn rows(&mut self, name: &str) -> Result<Ended, Failure> {
+        let mut count = 0u64;
+        loop {
+            match self.reader.next_row()? {
+                Some(CopyMessage::Data(line)) => {
+                    self.capture.handle_snapshot_row(line, now_ns())?;
+                    count += 1;
+                    self.shown.row();
+                    if self.capture.pending_bytes() >= OUTBOX_BYTES_MAX {
+                        while self.delivery.pump(self.capture, Pace::Busy).await? == Flow::Full {
+                            self.delivery.relieve(self.capture).await?;
+                        }
                     }
                 }
-            }
-            Some(CopyMessage::Done) => break,
-            None => {
-                if shutdown.is_requested() {
-                    return Ok(Ended::Interrupted);
+                Some(CopyMessage::Done) => break,
+                None => {
+                    if self.shutdown.is_requested() {
+                        return Ok(Ended::Interrupted);
+                    }
+                    self.reader.fill().await?;
                 }
-                reader.fill().await?;
             }
         }
+        self.reader.end_table().await?;
+        self.capture.end_snapshot_table();
+        self.shown.table_done(name, count);
+        Ok(Ended::Complete)
     }
-    reader.end_table().await?;
-    capture.end_snapshot_table();
-    progress.table_done(&name, count);
-    Ok(Ended::Complete)
+}
+
+fn order_columns<'a>(shape: &TableShape, key: &'a [String]) -> Vec<OrderColumn<'a>> {
+    let by_bytes = |name: &String| {
+        let column = shape.columns.iter().find(|column| &column.name == name);
+        column.and_then(|column| KeyOrder::of(column.type_oid)).is_some_and(KeyOrder::needs_collation)
+    };
+    key.iter().map(|name| OrderColumn { name, by_bytes: by_bytes(name) }).collect()
 }
 
 fn shape(table: &Table, columns: &[pg_catalog::Column]) -> TableShape {

@@ -6,7 +6,7 @@
 
 mod guard;
 
-use cdcd_capture::position::{OpenTransaction, Position};
+use cdcd_capture::position::{OpenTransaction, Position, SnapshotProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::replication::System;
 use cdcd_postgres::slot::SlotInfo;
@@ -52,10 +52,22 @@ pub(crate) enum Decision {
         last_commit: Option<Lsn>,
         /// The part of the next transaction that is in Kafka, too.
         open: Option<OpenTransaction>,
-        /// Read a snapshot first; its rows are marked with `from`. The number is the attempt.
-        snapshot: Option<u32>,
+        snapshot: SnapshotNeed,
         lineage: u32,
     },
+}
+
+/// What is left of a snapshot where the slot exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SnapshotNeed {
+    /// Nothing.
+    None,
+    /// All of it.
+    Read,
+    /// What an interrupted one has not read.
+    Continue(SnapshotProgress),
+    /// Nothing, but the stream is not past what its attempts have seen.
+    Remember(SnapshotProgress),
 }
 
 /// Looks at the facts.
@@ -105,7 +117,7 @@ fn anew(settings: &SourceSettings, facts: &Facts<'_>, lineage: u32) -> Decision 
         slot = settings.slot.name, lsn = %from,
         "no stored position, but the slot exists: starting at what was confirmed on it"
     );
-    let snapshot = snapshot.then_some(1);
+    let snapshot = if snapshot { SnapshotNeed::Read } else { SnapshotNeed::None };
     Decision::Resume { from, last_commit: None, open: None, snapshot, lineage }
 }
 
@@ -137,20 +149,21 @@ fn resume(
             from: confirmed,
             last_commit: None,
             open: None,
-            snapshot: None,
+            snapshot: SnapshotNeed::None,
             lineage,
         });
     }
     let snapshot = match &position.snapshot {
-        Some(progress) => {
+        Some(progress) if !progress.complete => {
             tracing::warn!(
                 attempt = progress.attempt + 1,
-                "the snapshot was interrupted: its tables are read again"
+                "the snapshot was interrupted: going on with what it has not read"
             );
-            Some(progress.attempt + 1)
+            SnapshotNeed::Continue(progress.clone())
         }
-        None if settings.snapshot.mode == SnapshotMode::Always => Some(1),
-        None => None,
+        _ if settings.snapshot.mode == SnapshotMode::Always => SnapshotNeed::Read,
+        Some(progress) => SnapshotNeed::Remember(progress.clone()),
+        None => SnapshotNeed::None,
     };
     Ok(Decision::Resume {
         from: done,

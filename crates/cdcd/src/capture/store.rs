@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use cdcd_capture::CommitPoint;
-use cdcd_capture::position::{self, Guarantee, LsnText, Position, SnapshotProgress};
+use cdcd_capture::position::{self, Guarantee, LsnText, Position};
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
-use super::now_ns;
+use super::publication::Published;
+use super::{Accept, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
@@ -21,6 +22,8 @@ pub(super) struct Identity {
     pub(super) lineage: u32,
     pub(super) guarantee: Guarantee,
     pub(super) cluster_id: String,
+    /// Ids of the topics that earlier processes wrote to.
+    pub(super) topics: BTreeMap<String, String>,
     pub(super) writer: String,
     pub(super) writer_epoch: u64,
 }
@@ -30,8 +33,17 @@ pub(super) struct Identity {
 pub(crate) struct Store {
     pub(crate) topic: String,
     pub(super) key: String,
+    /// Key of what is kept of the publication.
+    pub(super) publication_key: String,
     slot: String,
     publication: String,
+}
+
+/// What the topic keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) position: Option<Position>,
+    pub(crate) publication: Option<Published>,
 }
 
 impl Store {
@@ -39,13 +51,14 @@ impl Store {
         Store {
             topic: position::topic(&settings.name),
             key: settings.name.clone(),
+            publication_key: format!("{}.publication", settings.name),
             slot: settings.slot.name.clone(),
             publication: settings.publication.name.clone(),
         }
     }
 
-    /// Makes the topic if it is not there, and reads the newest position.
-    pub(super) async fn read(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+    /// Makes the topic if it is not there, and reads what it keeps.
+    pub(super) async fn read(&self, settings: &SourceSettings) -> Result<Kept, Failure> {
         let admin = Admin::new(&settings.admin)?;
         let spec = TopicSpec {
             name: self.topic.clone(),
@@ -55,31 +68,37 @@ impl Store {
         };
         if admin.create_topic(&spec).await? {
             tracing::info!(topic = self.topic, "position topic created");
-            return Ok(None);
+            return Ok(Kept::default());
         }
-        self.peek(settings).await
+        self.kept(settings).await
     }
 
     /// Reads the newest position and makes nothing.
     pub(crate) async fn peek(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
+        Ok(self.kept(settings).await?.position)
+    }
+
+    /// Reads what the topic keeps, and makes nothing.
+    pub(crate) async fn kept(&self, settings: &SourceSettings) -> Result<Kept, Failure> {
         // An absent topic would be waited for.
         let (admin, topic) = (Admin::new(&settings.admin)?, self.topic.clone());
         let found = tokio::task::spawn_blocking(move || admin.topic(&topic))
             .await
             .map_err(|error| Failure::new(Exit::Unexpected, error))??;
         if found.is_none() {
-            return Ok(None);
+            return Ok(Kept::default());
         }
         let (consumer, topic) = (settings.consumer.clone(), self.topic.clone());
         let values = tokio::task::spawn_blocking(move || compacted::read(&consumer, &topic))
             .await
             .map_err(|error| Failure::new(Exit::Unexpected, error))??;
-        match values.get(self.key.as_bytes()) {
-            None => Ok(None),
-            Some(value) => Position::decode(value).map(Some).map_err(|error| {
-                Failure::from(error).context(format!("E_POSITION_FORMAT: topic {}", self.topic))
-            }),
-        }
+        let position = values.get(self.key.as_bytes()).map(|value| Position::decode(value)).transpose();
+        let position = position.map_err(|error| {
+            Failure::from(error).context(format!("E_POSITION_FORMAT: topic {}", self.topic))
+        })?;
+        let publication = values.get(self.publication_key.as_bytes());
+        let publication = publication.map(|value| Published::decode(value)).transpose()?;
+        Ok(Kept { position, publication })
     }
 
     /// Id of the Kafka cluster; empty if it has none.
@@ -87,6 +106,38 @@ impl Store {
         let admin = Admin::new(&settings.admin)?;
         let id = tokio::task::spawn_blocking(move || admin.cluster_id()).await;
         Ok(id.map_err(|error| Failure::new(Exit::Unexpected, error))?.unwrap_or_default())
+    }
+
+    /// The topics that the position says were written to must be the same ones still; gives their ids as they are.
+    ///
+    /// # Errors
+    /// `E_TOPIC_RECREATED` if one is gone or was made anew, unless `accept` consents.
+    pub(crate) async fn check_topics(
+        &self,
+        settings: &SourceSettings,
+        position: &Position,
+        accept: Accept,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let (admin, names) =
+            (Admin::new(&settings.admin)?, position.topics.keys().cloned().collect::<Vec<_>>());
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids = tokio::task::spawn_blocking(move || admin.topic_ids(&names))
+            .await
+            .map_err(|error| Failure::new(Exit::Unexpected, error))??;
+        let Some((topic, _)) = position.topics.iter().find(|(name, id)| ids.get(*name) != Some(*id)) else {
+            return Ok(ids);
+        };
+        let state = if ids.contains_key(topic) { "was deleted and made again" } else { "was deleted" };
+        let facts = format!("topic {topic} {state}: the events that the position says are in it are gone");
+        if accept.loss {
+            tracing::warn!("--accept-loss: {facts}");
+            return Ok(ids);
+        }
+        Err(Failure::guard("E_TOPIC_RECREATED", facts).hint(
+            "take a new snapshot under another connector name, or go on with what comes now: --accept-loss, for one start",
+        ))
     }
 
     /// What shows that the connector has run before: one of its data topics holds records.
@@ -107,12 +158,7 @@ impl Store {
     }
 
     /// The record that covers everything up to `point`.
-    pub(super) fn position(
-        &self,
-        identity: &Identity,
-        point: CommitPoint,
-        snapshot: Option<SnapshotProgress>,
-    ) -> Position {
+    pub(super) fn position(&self, identity: &Identity, point: CommitPoint) -> Position {
         Position {
             v: position::VERSION,
             lineage: identity.lineage,
@@ -124,11 +170,11 @@ impl Store {
             done_end_lsn: LsnText(point.done_end_lsn),
             last_commit_lsn: point.last_commit_lsn.map(LsnText),
             open: point.open,
-            snapshot,
+            snapshot: point.snapshot,
             guarantee: identity.guarantee,
             stream_options: identity.stream_options.clone(),
             cluster_id: identity.cluster_id.clone(),
-            topics: BTreeMap::new(),
+            topics: identity.topics.clone(),
             writer: identity.writer.clone(),
             writer_epoch: identity.writer_epoch,
             wall_ms: now_ns() / 1_000_000,

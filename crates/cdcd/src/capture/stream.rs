@@ -9,8 +9,10 @@ use cdcd_postgres::connection::{Connection, CopyMessage};
 use tokio_postgres::Client;
 
 use super::delivery::{Deadline, Delivery};
+use super::publication::Watch;
 use super::report::StatsLine;
 use super::{catalog, now_ns};
+use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 
@@ -28,8 +30,10 @@ const ASK_INTERVAL_NS: i64 = 100_000_000;
 /// The parts of a streaming session.
 pub(super) struct Stream<'s> {
     pub(super) connection: Connection,
+    pub(super) settings: &'s SourceSettings,
     pub(super) control: &'s Client,
     pub(super) capture: &'s mut Capture,
+    pub(super) watch: Watch,
     pub(super) delivery: Delivery<'s>,
     pub(super) end: Option<Lsn>,
     pub(super) stats: StatsLine,
@@ -116,6 +120,7 @@ impl Stream<'_> {
     async fn look_after(&mut self) -> Result<(), Failure> {
         let now = now_ns();
         self.capture.handle_timer(now);
+        self.watch.look(self.settings, self.control, now).await?;
         if let Some(update) = self.capture.poll_status_update(now) {
             // What is not durable is not ours to let the server forget.
             let update = match self.delivery.output.is_durable() {

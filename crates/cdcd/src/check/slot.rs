@@ -10,7 +10,8 @@ use super::heard::listen;
 use super::report::{Mark, Report};
 use super::source::size;
 use crate::capture::Accept;
-use crate::capture::start::{self, Decision, Facts};
+use crate::capture::publication;
+use crate::capture::start::{self, Decision, Facts, SnapshotNeed};
 use crate::capture::store::Store;
 use crate::connector::source::SourceSettings;
 use crate::exit::Failure;
@@ -48,13 +49,14 @@ pub(super) async fn look(
         );
         return Ok(());
     }
-    let position = match Store::new(settings).peek(settings).await {
-        Ok(position) => position,
+    let kept = match Store::new(settings).kept(settings).await {
+        Ok(kept) => kept,
         Err(failure) => {
             tell(&failure, Mark::Warn, "the stored position cannot be read", report);
             return Ok(());
         }
     };
+    let position = kept.position;
     match &position {
         None => report.add(SLOT, Mark::Ok, "no position is stored: this is a first start"),
         Some(position) => report.add(SLOT, Mark::Ok, format!("stored position: {position}")),
@@ -83,6 +85,12 @@ pub(super) async fn look(
         Err(failure) => {
             tell(&failure, Mark::Fail, "a start would stop", report);
         }
+    }
+    let Some(position) = &position else { return Ok(()) };
+    let topics = store.check_topics(settings, position, Accept::default()).await;
+    let publication = publication::check(settings, control, kept.publication, false).await;
+    for failure in [topics.map(|_| ()), publication].into_iter().filter_map(Result::err) {
+        tell(&failure, Mark::Fail, "a start would stop", report);
     }
     Ok(())
 }
@@ -128,10 +136,17 @@ fn describe(decision: &Decision) -> String {
         Decision::CreateSlot { snapshot: false, .. } => {
             "makes the slot and streams from there, without a snapshot".to_owned()
         }
-        Decision::Resume { from, snapshot: Some(_), .. } => {
+        Decision::Resume { from, snapshot: SnapshotNeed::Read, .. } => {
             format!("reads a snapshot, then streams from {from}")
         }
-        Decision::Resume { from, snapshot: None, .. } => format!("goes on at {from}"),
+        Decision::Resume { from, snapshot: SnapshotNeed::Continue(progress), .. } => {
+            let done = progress.tables.iter().filter(|table| table.done).count();
+            format!(
+                "goes on with the snapshot ({done} of {} tables are done), then streams from {from}",
+                progress.tables.len()
+            )
+        }
+        Decision::Resume { from, .. } => format!("goes on at {from}"),
     }
 }
 

@@ -45,8 +45,14 @@ pub(super) async fn table(
     let mut suspects: BTreeMap<Key, Option<Row>> = BTreeMap::new();
     let mut after: Option<Key> = None;
     let (names, select) = (table.names(), table.ordered_select());
-    let rows =
-        TableRows { schema: &table.schema, table: &table.name, columns: &names, select: Some(&select) };
+    let rows = TableRows {
+        schema: &table.schema,
+        table: &table.name,
+        columns: &names,
+        select: Some(&select),
+        order: &[],
+        after: None,
+    };
     fence.reader.start_table(&rows).await?;
     let mut is_last = false;
     while !is_last {

@@ -193,6 +193,8 @@ fn slots_and_positions_are_judged_by_the_guards_of_a_start() {
     let (exit, report) = check(&bench, &connector);
     assert_eq!(exit, 2);
     finds(&report, "fail", "E_SLOT_MISSING", "snapshot.mode=when_needed");
+    bench.psql(&format!("DROP PUBLICATION {name}"));
+    finds(&check(&bench, &connector).1, "fail", "E_PUBLICATION_HISTORY", "--accept-loss");
 }
 
 #[test]

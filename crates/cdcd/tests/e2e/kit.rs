@@ -186,7 +186,7 @@ fn present(consumer: &BaseConsumer, topic: &MetadataTopic, limit: Duration) -> u
 
 pub(crate) fn read_topic(servers: &str, topic: &str) -> Vec<Read> {
     let consumer = reader(servers);
-    let limit = Duration::from_secs(30);
+    let limit = COMMAND_LIMIT;
     let metadata = consumer.fetch_metadata(None, limit).unwrap();
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Vec::new() };
     let mut assignment = TopicPartitionList::new();
@@ -210,7 +210,7 @@ pub(crate) fn read_topic(servers: &str, topic: &str) -> Vec<Read> {
 }
 
 fn read(message: &rdkafka::message::BorrowedMessage<'_>) -> Read {
-    let json = |bytes: Option<&[u8]>| bytes.map(|bytes| serde_json::from_slice(bytes).unwrap());
+    let json = |bytes: Option<&[u8]>| bytes.map(json_or_text);
     let headers = message.headers().map(|headers| {
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
@@ -229,4 +229,8 @@ pub(crate) fn fold(records: &[Read]) -> BTreeMap<String, Value> {
         };
     }
     state
+}
+
+fn json_or_text(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
 }

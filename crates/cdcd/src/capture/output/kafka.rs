@@ -1,5 +1,6 @@
 //! Records into Kafka, committed in groups on a thread of their own, so that the stream is looked after meanwhile.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,15 @@ pub(in super::super) struct KafkaOutput {
     guarantee: Guarantee,
     /// Whether a transaction has begun; always so after the first record when there are none.
     begun: bool,
-    commit: Option<JoinHandle<Result<(), cdcd_kafka::Error>>>,
-    admin: Admin,
+    commit: Option<JoinHandle<Result<BTreeMap<String, String>, cdcd_kafka::Error>>>,
+    /// Ids of the topics that records went to.
+    topic_ids: BTreeMap<String, String>,
+    admin: Arc<Admin>,
     creation: TopicCreation,
     /// How many of the capture's topics were seen to.
     topics_ready: usize,
+    /// Topics whose ids are not known yet.
+    sent_to: Vec<String>,
 }
 
 impl Drop for KafkaOutput {
@@ -41,9 +46,11 @@ impl KafkaOutput {
             guarantee,
             begun: false,
             commit: None,
-            admin: Admin::new(&settings.admin)?,
+            topic_ids: BTreeMap::new(),
+            admin: Arc::new(Admin::new(&settings.admin)?),
             creation: settings.topic_creation.clone(),
             topics_ready: 0,
+            sent_to: Vec::new(),
         })
     }
 
@@ -78,18 +85,35 @@ impl KafkaOutput {
         Ok(flow)
     }
 
-    pub(super) fn begin_commit(&mut self, store: &Store, position: &Position) -> Result<(), Failure> {
+    pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
         self.begin()?;
-        let producer = Arc::clone(&self.producer);
-        let (topic, key, value) = (store.topic.clone(), store.key.clone(), position.encode());
+        let (key, value) = (Some(key.as_bytes()), Some(value));
+        let record = Record { topic, partition: Some(0), key, value, headers: &[] };
+        while self.producer.send(&record)? == Accepted::Full {
+            self.producer.poll(Duration::from_millis(5));
+            self.producer.check()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin_commit(&mut self, store: &Store, mut position: Position) -> Result<(), Failure> {
+        self.begin()?;
+        let (producer, admin) = (Arc::clone(&self.producer), Arc::clone(&self.admin));
+        position.topics.extend(self.topic_ids.clone());
+        let (topic, key) = (store.topic.clone(), store.key.clone());
+        let new_topics = std::mem::take(&mut self.sent_to);
         self.commit = Some(tokio::task::spawn_blocking(move || {
+            let ids = ids_of_new_topics(&producer, &admin, &new_topics)?;
+            position.topics.extend(ids.clone());
+            let value = position.encode();
             producer.commit(&Record {
                 topic: &topic,
                 partition: Some(0),
                 key: Some(key.as_bytes()),
                 value: Some(&value),
                 headers: &[],
-            })
+            })?;
+            Ok(ids)
         }));
         self.begun = false;
         Ok(())
@@ -103,7 +127,8 @@ impl KafkaOutput {
         let Some(commit) = &mut self.commit else { return Ok(()) };
         let ended = commit.await;
         self.commit = None;
-        Ok(ended.map_err(|error| Failure::new(Exit::Unexpected, error))??)
+        self.topic_ids.extend(ended.map_err(|error| Failure::new(Exit::Unexpected, error))??);
+        Ok(())
     }
 
     /// Serves the client's queue, then sleeps.
@@ -135,10 +160,28 @@ impl KafkaOutput {
             {
                 tracing::info!(topic, partitions = spec.partitions, "topic created");
             }
+            self.sent_to.push(topic.clone());
             self.topics_ready += 1;
         }
         Ok(())
     }
+}
+
+/// What the broker makes by itself exists once it has taken a record.
+fn ids_of_new_topics(
+    producer: &Producer,
+    admin: &Admin,
+    topics: &[String],
+) -> Result<BTreeMap<String, String>, cdcd_kafka::Error> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    producer.drain(None)?;
+    // Without ids, which old brokers do not have, the guard at the next start has less to go by.
+    Ok(admin.topic_ids(topics).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the cluster does not tell the ids of topics");
+        BTreeMap::new()
+    }))
 }
 
 /// A producer with transactions if the cluster lets us and nobody said otherwise; it has fenced all others.
