@@ -20,6 +20,12 @@ const HEAP: &str = "-Xmx320m";
 /// How long the end of a killed broker may take.
 const PORT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often a new cluster may choose its ports.
+const PORT_ATTEMPTS: u32 = 3;
+
+/// What a broker's log says of a port that somebody else has.
+const PORT_TAKEN: &str = "Address already in use";
+
 /// A cluster whose brokers run.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -52,15 +58,52 @@ fn service(cluster: &str, node: u8, nodes: u8) -> Service {
 
 /// All brokers, each started if it does not run. They wait for each other, so they start side by side.
 pub(super) fn up(cluster: &str, nodes: u8) -> Result<Cluster> {
+    let mut attempt = 1;
+    loop {
+        let is_new = choose_ports(cluster, nodes)?;
+        match start_all(cluster, nodes) {
+            // Seconds lie between the choice of a port and its use, and somebody else may have chosen it as well.
+            Err(_) if is_new && attempt < PORT_ATTEMPTS && a_port_was_taken(cluster, nodes)? => {
+                eprintln!("services: {cluster}: a port was taken meanwhile, choosing others");
+                attempt += 1;
+                for node in 1..=nodes {
+                    let room = Room::open(&service(cluster, node, nodes).id())?;
+                    let _lock = room.lock()?;
+                    process::stop(&room)?;
+                    room.remove()?;
+                }
+            }
+            started => return started,
+        }
+    }
+}
+
+/// Every broker must know the others' controllers before its own first start. Says whether the cluster is new.
+fn choose_ports(cluster: &str, nodes: u8) -> Result<bool> {
+    let mut is_new = false;
     for node in 1..=nodes {
         let room = Room::open(&service(cluster, node, nodes).id())?;
         let _lock = room.lock()?;
         if room.state()?.is_none() {
-            // Every broker must know the others' controllers before its own first start.
             let [port, port2, behind, front] = four_ports()?;
             room.store(&State { port, port2, behind, front, ..State::default() })?;
+            is_new = true;
         }
     }
+    Ok(is_new)
+}
+
+fn a_port_was_taken(cluster: &str, nodes: u8) -> Result<bool> {
+    for node in 1..=nodes {
+        let log = Room::open(&service(cluster, node, nodes).id())?.path("server.log");
+        if std::fs::read_to_string(log).is_ok_and(|log| log.contains(PORT_TAKEN)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn start_all(cluster: &str, nodes: u8) -> Result<Cluster> {
     let started: Vec<Result<Broker>> = thread::scope(|scope| {
         let start = |node| scope.spawn(move || broker(cluster, node, nodes));
         let threads: Vec<_> = (1..=nodes).map(start).collect();
