@@ -15,6 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 use crate::sink::{self, SinkOptions};
 use crate::telemetry::{self, LogFormat};
+use crate::verify::topics::{self, TopicsOptions};
 use crate::verify::{self, VerifyOptions};
 
 /// PostgreSQL changes to Kafka and Snowflake, without Kafka Connect.
@@ -50,6 +51,16 @@ Examples:
 cdcd.landing=log|variant|id_data and cdcd.table.mode=append|view|merge choose what is made (docs/sink.md).
 Exit codes: 2 configuration, 3 a dependency stayed away, 4 a guard (going on could lose or repeat data).";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  cdcd verify flights.json snowflake.json                      rows of the source against rows of the destination
+  cdcd verify --topics flights.json --oracle-slot oracle       the server's log against the topics, event by event
+  cdcd verify --topics flights.json --during 30s               the same for what commits in the next 30 s
+
+--topics needs cdcd.headers=true on the source connector. The oracle slot is made before the capture's first change:
+SELECT pg_create_logical_replication_slot('oracle', 'pgoutput'); it holds back WAL until it is dropped.
+Exit codes: 5 a difference, 2 configuration, 3 capture or sink did not get to the present.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a PostgreSQL source connector: snapshot, then stream, into Kafka
@@ -60,7 +71,8 @@ enum Command {
     Sink(SinkArgs),
     /// Tells everything that is wrong with a connector before it runs, and the SQL that mends it
     Check(CheckArgs),
-    /// Proves that source and destination agree, while writers run
+    /// Proves that source and destination agree, or log and topics, while writers run
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
 }
 
@@ -139,9 +151,20 @@ struct CheckArgs {
 #[derive(Debug, Args)]
 struct VerifyArgs {
     /// The source connector's file
-    source: String,
+    #[arg(required_unless_present = "topics")]
+    source: Option<String>,
     /// The sink connector's file
-    sink: String,
+    #[arg(required_unless_present = "topics")]
+    sink: Option<String>,
+    /// Compare the topics of this source connector with the server's log instead
+    #[arg(long, value_name = "CONNECTOR", conflicts_with_all = ["source", "sink", "tables", "set_sink"])]
+    topics: Option<String>,
+    /// With --topics: a pgoutput slot made before the capture's first change; nothing is acknowledged on it
+    #[arg(long, value_name = "SLOT", requires = "topics")]
+    oracle_slot: Option<String>,
+    /// With --topics and without --oracle-slot: how long a temporary slot collects changes
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    during: Duration,
     /// Kafka Connect worker properties, for both
     #[arg(long, value_name = "FILE")]
     worker: Option<String>,
@@ -183,8 +206,17 @@ impl VerifyArgs {
             topic_prefix: None,
             set,
         };
-        let source = connector(self.source, self.set).properties()?;
-        let sink = connector(self.sink, self.set_sink).properties()?;
+        if let Some(topics) = self.topics {
+            let options = TopicsOptions {
+                oracle_slot: self.oracle_slot,
+                during: self.during,
+                wait: self.wait,
+                format: self.output,
+            };
+            return topics::run(&connector(topics, self.set).properties()?, &options).await;
+        }
+        let source = connector(self.source.unwrap_or_default(), self.set).properties()?;
+        let sink = connector(self.sink.unwrap_or_default(), self.set_sink).properties()?;
         let options = VerifyOptions {
             chunk_rows: self.chunk_rows,
             tables: self.tables,

@@ -1,7 +1,9 @@
-//! Real services for tests: PostgreSQL 14-18, Apache Kafka, a schema registry, Kafka Connect with Debezium.
+//! Real services for tests: PostgreSQL 14-18, Apache Kafka, a schema registry, Kafka Connect with Debezium; and a
+//! [`proxy`] that does to their connections what networks do.
 //!
 //! `cargo xtask services` is a thin command line over [`services`].
 
+pub mod proxy;
 pub mod services;
 
 use std::thread::sleep;

@@ -14,6 +14,7 @@
 //!
 //! No function here runs on an async runtime: everything is `std::process`.
 
+mod brokers;
 mod debezium;
 mod java;
 mod kafka;
@@ -28,11 +29,13 @@ mod versions;
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
+pub use brokers::{Broker, Cluster};
 pub use debezium::Connect;
 pub use kafka::Kafka;
 pub use postgres::{Database, Postgres};
+pub use process::Signal;
 pub use registry::Registry;
 
 /// The PostgreSQL majors that can be provisioned.
@@ -50,6 +53,15 @@ pub enum Service {
     },
     /// One Apache Kafka broker (KRaft).
     Kafka,
+    /// One broker of a Kafka cluster of a test's own.
+    Broker {
+        /// Name of the cluster.
+        cluster: String,
+        /// 1 to `nodes`.
+        node: u8,
+        /// Brokers of the cluster, at most 5.
+        nodes: u8,
+    },
     /// The schema registry.
     Registry,
     /// Kafka Connect with Debezium, for comparison.
@@ -63,6 +75,7 @@ impl Service {
             Self::Postgres { cluster, major } if cluster == MAIN_CLUSTER => format!("postgres{major}"),
             Self::Postgres { cluster, major } => format!("postgres{major}-{cluster}"),
             Self::Kafka => "kafka".to_owned(),
+            Self::Broker { cluster, node, nodes } => format!("kafka-{cluster}-{node}of{nodes}"),
             Self::Registry => "registry".to_owned(),
             Self::Debezium => "debezium".to_owned(),
         }
@@ -75,6 +88,10 @@ impl Service {
             ("kafka", MAIN_CLUSTER) => Some(Self::Kafka),
             ("registry", MAIN_CLUSTER) => Some(Self::Registry),
             ("debezium", MAIN_CLUSTER) => Some(Self::Debezium),
+            ("kafka", broker) => {
+                let (cluster, place) = broker.rsplit_once('-')?;
+                Self::broker(cluster, place)
+            }
             (server, cluster) => {
                 let major: u16 = server.strip_prefix("postgres")?.parse().ok()?;
                 let known = POSTGRES_MAJORS.contains(&major) && is_cluster_name(cluster);
@@ -83,6 +100,19 @@ impl Service {
         }
     }
 }
+
+impl Service {
+    /// A broker by the name of its cluster and its place, for instance `2of3`.
+    fn broker(cluster: &str, place: &str) -> Option<Self> {
+        let (node, nodes) = place.split_once("of")?;
+        let (node, nodes): (u8, u8) = (node.parse().ok()?, nodes.parse().ok()?);
+        let known = is_cluster_name(cluster) && (1..=nodes).contains(&node) && nodes <= BROKERS_MAX;
+        known.then(|| Self::Broker { cluster: cluster.to_owned(), node, nodes })
+    }
+}
+
+/// Brokers of one cluster: more than three show nothing new on one machine.
+const BROKERS_MAX: u8 = 5;
 
 /// The cluster that plain `postgres` means.
 const MAIN_CLUSTER: &str = "main";
@@ -97,6 +127,7 @@ impl fmt::Display for Service {
             Self::Postgres { cluster, major } if cluster == MAIN_CLUSTER => write!(f, "postgres{major}"),
             Self::Postgres { cluster, major } => write!(f, "{cluster}-postgres{major}"),
             Self::Kafka => f.write_str("kafka"),
+            Self::Broker { cluster, node, nodes } => write!(f, "{cluster}-kafka{node}of{nodes}"),
             Self::Registry => f.write_str("registry"),
             Self::Debezium => f.write_str("debezium"),
         }
@@ -115,6 +146,9 @@ impl FromStr for Service {
             _ => {}
         }
         let (cluster, server) = name.split_once('-').unwrap_or((MAIN_CLUSTER, name));
+        if let Some(broker) = server.strip_prefix("kafka").and_then(|place| Self::broker(cluster, place)) {
+            return Ok(broker);
+        }
         let major = match server.strip_prefix("postgres") {
             Some("") => Some(versions::versions()?.postgres.default),
             Some(number) => number.parse().ok(),
@@ -126,7 +160,8 @@ impl FromStr for Service {
             }
             _ => bail!(
                 "service {name:?} is not known: use postgres, postgres14 to postgres18, NAME-postgres (a cluster of \
-                 its own, for instance emulator-postgres), kafka, registry or debezium"
+                 its own, for instance emulator-postgres), kafka, NAME-kafka1of3 (a broker of a cluster of its own), \
+                 registry or debezium"
             ),
         }
     }
@@ -159,6 +194,20 @@ pub fn postgres_cluster(name: &str, major: u16) -> Result<Postgres> {
 /// When it cannot be provisioned or does not start; the message says what is missing and how to get it.
 pub fn kafka() -> Result<Kafka> {
     kafka::up()
+}
+
+/// A Kafka cluster of its own, by name: lower-case letters and digits. Its brokers may be killed and restarted one by one
+/// ([`signal`], [`down`], [`up`]) without disturbing anybody else.
+///
+/// # Errors
+/// As [`kafka`].
+pub fn kafka_cluster(name: &str, nodes: u8) -> Result<Cluster> {
+    if !is_cluster_name(name) || !(1..=BROKERS_MAX).contains(&nodes) {
+        bail!(
+            "Kafka cluster {name:?} of {nodes}: want lower-case letters and digits, and 1 to {BROKERS_MAX} brokers"
+        );
+    }
+    brokers::up(name, nodes)
 }
 
 /// The tests' schema registry (Confluent's REST API; in memory, empty after each start).
@@ -207,6 +256,7 @@ pub fn up(service: &Service) -> Result<Running> {
     Ok(match service {
         Service::Postgres { cluster, major } => Running::Postgres(postgres_cluster(cluster, *major)?),
         Service::Kafka => Running::Kafka(kafka()?),
+        Service::Broker { cluster, node, nodes } => Running::Kafka(brokers::one_up(cluster, *node, *nodes)?),
         Service::Registry => Running::Registry(registry()?),
         Service::Debezium => Running::Debezium(debezium()?),
     })
@@ -220,6 +270,7 @@ pub fn find(service: &Service) -> Result<Option<Running>> {
     Ok(match service {
         Service::Postgres { .. } => postgres::find(service)?.map(Running::Postgres),
         Service::Kafka => kafka::find()?.map(Running::Kafka),
+        Service::Broker { .. } => brokers::find(service)?.map(Running::Kafka),
         Service::Registry => registry::find()?.map(Running::Registry),
         Service::Debezium => debezium::find()?.map(Running::Debezium),
     })
@@ -237,7 +288,7 @@ pub fn known() -> Result<Vec<Service>> {
     services.sort_by_key(|service| match service {
         Service::Debezium => (0, 0),
         Service::Registry => (1, 0),
-        Service::Kafka => (2, 0),
+        Service::Kafka | Service::Broker { .. } => (2, 0),
         Service::Postgres { major, .. } if *major == default => (3, 0),
         Service::Postgres { major, .. } => (3, *major),
     });
@@ -253,6 +304,33 @@ pub fn down(service: &Service) -> Result<bool> {
     let room = place::Room::open(&service.id())?;
     let _lock = room.lock()?;
     process::stop(&room)
+}
+
+/// Signals the service's process: exactly the one that was started. [`Signal::Kill`] and [`Signal::Quit`] wait for its end.
+///
+/// # Errors
+/// When the process does not live any more, or does not end.
+pub fn signal(service: &Service, signal: Signal) -> Result<()> {
+    let room = place::Room::open(&service.id())?;
+    let _lock = room.lock()?;
+    process::signal(&room, signal).with_context(|| service.to_string())
+}
+
+/// Copies the files of a stopped PostgreSQL cluster over another stopped one of the same major, as a restored backup or
+/// the beginning of a standby. The copy keeps its own port and has the other's password.
+///
+/// # Errors
+/// When one of them runs, or files cannot be copied.
+pub fn copy_postgres(from: &Service, to: &Service) -> Result<()> {
+    postgres::copy(from, to)
+}
+
+/// Makes the next start of a copied cluster a standby that streams from `primary`, without the original's slots.
+///
+/// # Errors
+/// When it runs, or files cannot be written.
+pub fn follow_postgres(standby: &Service, primary: &Postgres) -> Result<()> {
+    postgres::follow(standby, primary)
 }
 
 /// Stops the service and removes its data; returns whether there was any.
@@ -283,17 +361,30 @@ mod tests {
         check("postgres17", "postgres17", "postgres17");
         check("emulator-postgres", "emulator-postgres15", "postgres15-emulator");
         check("kafka", "kafka", "kafka");
+        check("chaos-kafka2of3", "chaos-kafka2of3", "kafka-chaos-2of3");
         check("registry", "registry", "registry");
         check("debezium", "debezium", "debezium");
     }
 
     #[test]
     fn unknown_service_is_refused_with_the_known_names() {
-        for name in ["postgres13", "postgresql", "", "-postgres", "../x-postgres", "kafka2", "Big-postgres"] {
+        for name in [
+            "postgres13",
+            "postgresql",
+            "",
+            "-postgres",
+            "../x-postgres",
+            "kafka2",
+            "Big-postgres",
+            "x-kafka4of3",
+            "x-kafka0of3",
+            "x-kafka1of9",
+        ] {
             let error = name.parse::<Service>().unwrap_err().to_string();
             assert!(error.contains("emulator-postgres"), "{name}: {error}");
         }
         assert_eq!(Service::from_id("kafka.lock"), None);
         assert_eq!(Service::from_id("postgres15-"), None);
+        assert_eq!(Service::from_id("kafka-chaos"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask --help`.
 
+mod chaos;
 mod demo;
 mod services;
 mod tidy;
@@ -23,6 +24,8 @@ enum Task {
     Services(services::Args),
     /// PostgreSQL to "Snowflake" on this machine for DEMO_SECONDS (60), then verify and sum up
     Demo,
+    /// Failure tests on real processes: kills, restarts, guards, network faults
+    Chaos(chaos::Args),
     /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
     Tidy,
     /// Build the core crates for wasm32-unknown-unknown
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Services(args) => services::run(&args),
         Task::Demo => demo::run(),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Tidy => tidy::run(),
         Task::Wasm => wasm::run(),
     };

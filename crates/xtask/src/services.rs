@@ -14,7 +14,7 @@ pub(crate) struct Args {
 }
 
 const NAMES: &str = "postgres, postgres14 to postgres18, NAME-postgres (a further cluster, for instance \
-                     emulator-postgres), kafka, registry, debezium";
+                     emulator-postgres), kafka, NAME-kafka1of3 (a broker of a further cluster), registry, debezium";
 
 #[derive(Subcommand)]
 enum Action {

@@ -9,6 +9,8 @@
 //! to a transaction that was still open at the fence. Such a transaction began after the slot for the fence was
 //! asked for, because making a slot waits for all that ran before: only changes in that short span are in doubt,
 //! and there each state from the span is accepted.
+//!
+//! [`topics`] is the other comparison, `cdcd verify --topics CONNECTOR`: the topics of a capture against the log.
 
 mod cell;
 mod compare;
@@ -17,6 +19,7 @@ mod fence;
 mod key;
 mod report;
 mod table;
+pub mod topics;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

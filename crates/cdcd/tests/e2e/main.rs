@@ -7,4 +7,5 @@ mod exactly_once;
 mod kit;
 mod sink;
 mod verify;
+mod verify_topics;
 mod whole_way;

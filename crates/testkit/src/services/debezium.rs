@@ -65,7 +65,7 @@ pub(super) fn up() -> Result<Connect> {
     let log = room.path("worker.log");
     let ready = |text: &str| text.contains("Kafka Connect started") && process::answers(port);
     let (pid, started) = process::spawn(server, &log, START_TIMEOUT, ready).context("debezium")?;
-    let state = State { pid, started, port, port2: 0, password: String::new() };
+    let state = State { pid, started, port, ..State::default() };
     room.store(&state)?;
     let connect = describe(&room, &state);
     step.done(&connect.url);

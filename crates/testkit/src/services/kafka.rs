@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const CLUSTER_ID: &str = "Y2RjZC10ZXN0a2l0LTAwMQ";
 const HEAP: &str = "-Xmx512m";
 
 /// What the tests want of a single broker: everything with one copy, quick groups, transactions and compaction.
-const PROPERTIES: &[(&str, &str)] = &[
+pub(super) const PROPERTIES: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("controller.listener.names", "CONTROLLER"),
@@ -79,22 +79,30 @@ impl Kafka {
         Ok(format!("t-{name}-{:08x}", place::random_u64()? & 0xffff_ffff))
     }
 
+    /// One of Kafka's own command line tools by class, to be given its further arguments and streams.
+    ///
+    /// # Errors
+    /// When Kafka's files cannot be had.
+    pub fn tool_command(&self, class: &str) -> Result<Command> {
+        let pinned = versions()?.kafka;
+        let mut command = Command::new(java::java(pinned.java_min)?);
+        command
+            // A tool's errors come on standard error; its logger would mix them into its output.
+            .arg("-Dorg.apache.logging.log4j.level=OFF")
+            .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(jars(&pinned)?.join("*"))
+            .args([class, "--bootstrap-server", &self.bootstrap_servers]);
+        Ok(command)
+    }
+
     /// Runs one of Kafka's own command line tools by class (`org.apache.kafka.tools.TopicCommand`, …) with `stdin` as
     /// its input; `--bootstrap-server` is added. Returns its standard output.
     ///
     /// # Errors
     /// When the tool fails.
     pub fn tool(&self, class: &str, args: &[&str], stdin: &str) -> Result<String> {
-        let pinned = versions()?.kafka;
-        let mut command = Command::new(java::java(pinned.java_min)?);
-        command
-            .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
-            .arg(jars(&pinned)?.join("*"))
-            .args([class, "--bootstrap-server", &self.bootstrap_servers])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = self.tool_command(class)?;
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{class}: does not start"))?;
         // All inputs are short (below a pipe's 64 kB), so that writing first cannot block.
         child.stdin.take().context("pipe")?.write_all(stdin.as_bytes()).context("pipe")?;
@@ -123,18 +131,31 @@ pub(super) fn up() -> Result<Kafka> {
     if let Some(state) = process::living(&room)? {
         return Ok(describe(&room, &state));
     }
-    let pinned = versions()?.kafka;
-    let java = java::java(pinned.java_min)?;
-    let jars = jars(&pinned)?;
-    let step = Step::start(format!("kafka {}: start", pinned.version));
     let before = room.state()?;
     let port = place::free_port(before.as_ref().map(|state| state.port))?;
     let controller = place::free_port(before.as_ref().map(|state| state.port2))?;
     let properties = configure(&room, port, controller)?;
+    let state = State { port, port2: controller, ..State::default() };
+    let state = launch(&room, &Service::Kafka, state, &properties, HEAP)?;
+    Ok(describe(&room, &state))
+}
+
+/// Formats the data folder if it is new, starts the server, and stores its state.
+pub(super) fn launch(
+    room: &Room,
+    service: &Service,
+    state: State,
+    properties: &Path,
+    heap: &str,
+) -> Result<State> {
+    let pinned = versions()?.kafka;
+    let java = java::java(pinned.java_min)?;
+    let jars = jars(&pinned)?;
+    let step = Step::start(format!("{service} {}: start", pinned.version));
     let java = |log: &PathBuf| {
         let mut command = Command::new(&java);
         command
-            .args(["-Xms64m", HEAP, "-XX:+UseSerialGC"])
+            .args(["-Xms64m", heap, "-XX:+UseSerialGC"])
             .arg(format!("-Dlog4j2.configurationFile={}", log.display()))
             .arg("-cp")
             .arg(jars.join("*"));
@@ -144,19 +165,18 @@ pub(super) fn up() -> Result<Kafka> {
     fs::write(&log4j, LOG4J).with_context(|| format!("{}", log4j.display()))?;
     if !room.path("data/meta.properties").exists() {
         let mut format = java(&log4j);
-        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
+        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(properties);
         run(&mut format)?;
     }
     let mut server = java(&log4j);
-    server.arg("kafka.Kafka").arg(&properties);
+    server.arg("kafka.Kafka").arg(properties);
     let log = room.path("server.log");
-    let ready = |text: &str| text.contains("Kafka Server started") && process::answers(port);
+    let ready = |text: &str| text.contains("Kafka Server started") && process::answers(state.port);
     let (pid, started) = process::spawn(server, &log, START_TIMEOUT, ready)?;
-    let state = State { pid, started, port, port2: controller, password: String::new() };
+    let state = State { pid, started, ..state };
     room.store(&state)?;
-    let kafka = describe(&room, &state);
-    step.done(&kafka.bootstrap_servers);
-    Ok(kafka)
+    step.done(&format!("127.0.0.1:{}", state.port));
+    Ok(state)
 }
 
 fn configure(room: &Room, port: u16, controller: u16) -> Result<PathBuf> {

@@ -129,7 +129,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock> {
 }
 
 /// What the last start of a service left behind.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     /// Main process.
@@ -140,6 +140,11 @@ pub(super) struct State {
     pub(super) port: u16,
     /// A further port (Kafka's controller, the registry's management).
     pub(super) port2: u16,
+    /// A listener that clients reach through a proxy only, and the port on which that proxy must listen.
+    #[serde(default)]
+    pub(super) behind: u16,
+    #[serde(default)]
+    pub(super) front: u16,
     /// What clients need to log in; empty where there is none.
     pub(super) password: String,
 }
@@ -177,9 +182,10 @@ impl Room {
 
     /// Stores the state in one step, readable by the owner only.
     pub(super) fn store(&self, state: &State) -> Result<()> {
-        let State { pid, started, port, port2, password } = state;
+        let State { pid, started, port, port2, behind, front, password } = state;
         let text = format!(
-            "pid = {pid}\nstarted = {started}\nport = {port}\nport2 = {port2}\npassword = \"{password}\"\n"
+            "pid = {pid}\nstarted = {started}\nport = {port}\nport2 = {port2}\nbehind = {behind}\nfront = {front}\n\
+             password = \"{password}\"\n"
         );
         let (new, path) = (self.path("state.new"), self.path("state.toml"));
         write_private(&new, &text)?;

@@ -70,15 +70,30 @@ impl Postgres {
     /// # Errors
     /// When psql is missing or a statement fails (the first failing statement ends the run).
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
-        let mut command = Command::new(psql_path()?);
-        command
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", &self.host])
-            .args(["-p", &self.port.to_string(), "-U", &self.user, "-d", database, "-c", sql])
-            .env("PGPASSWORD", &self.password)
-            .env("PGSSLMODE", "prefer");
+        let mut command = self.psql_command(database)?;
+        command.args(["-c", sql]);
         let output = run(&mut command).with_context(|| format!("psql on {database}"))?;
         let text = String::from_utf8(output.stdout).context("psql: output is not UTF-8")?;
         Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    }
+
+    /// psql as [`Postgres::psql`] runs it, without a statement: it reads its standard input.
+    ///
+    /// # Errors
+    /// When psql is missing.
+    pub fn psql_command(&self, database: &str) -> Result<Command> {
+        let mut command = Command::new(psql_path()?);
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", &self.host])
+            .args(["-p", &self.port.to_string(), "-U", &self.user, "-d", database])
+            .env("PGPASSWORD", &self.password)
+            .env("PGSSLMODE", "prefer");
+        Ok(command)
+    }
+
+    /// The service that this server is.
+    pub fn service(&self) -> Service {
+        Service::Postgres { cluster: self.cluster.clone(), major: self.major }
     }
 
     /// A new, empty database `t_<name>_<random>`; dropped together with its slots when the value is dropped.
@@ -179,7 +194,7 @@ pub(super) fn up(service: &Service) -> Result<Postgres> {
         _ => {
             let password = initialise(&room, &bin, user)?;
             // Now, not only after the start: the data folder is worth nothing without it.
-            room.store(&State { pid: 0, started: 0, port, port2: 0, password: password.clone() })?;
+            room.store(&State { port, password: password.clone(), ..State::default() })?;
             password
         }
     };
@@ -194,10 +209,59 @@ pub(super) fn up(service: &Service) -> Result<Postgres> {
         format!("{service}: does not start; its log:\n{log}")
     })?;
     let (pid, started) = running(&data)?.with_context(|| format!("{service}: ended after its start"))?;
-    let state = State { pid, started, port, port2: 0, password };
+    let state = State { pid, started, port, password, ..State::default() };
     room.store(&state)?;
     step.done(&format!("127.0.0.1:{port}"));
     Ok(describe(service, &room, state))
+}
+
+/// Copies the files of a stopped server over another stopped one of the same major: history, slots and password with
+/// them. The other keeps its own port.
+pub(super) fn copy(from: &Service, to: &Service) -> Result<()> {
+    let (Service::Postgres { major, .. }, Service::Postgres { major: same, .. }) = (from, to) else {
+        bail!("{from} to {to}: only PostgreSQL clusters can be copied")
+    };
+    ensure!(from != to && major == same, "{from} to {to}: want two clusters of one major");
+    let (source, target) = (Room::open(&from.id())?, Room::open(&to.id())?);
+    let (_first, _second) = (source.lock()?, target.lock()?);
+    for (service, room) in [(from, &source), (to, &target)] {
+        ensure!(running(&room.path("data"))?.is_none(), "{service}: still runs: its files may not be copied");
+    }
+    let state = source.state()?.with_context(|| format!("{from}: was never started"))?;
+    let data = target.path("data");
+    if data.exists() {
+        fs::remove_dir_all(&data).with_context(|| format!("{}", data.display()))?;
+    }
+    run(Command::new("cp").arg("-a").arg(source.path("data")).arg(&data))?;
+    let port = match target.state()? {
+        Some(own) => own.port,
+        None => place::free_port(None)?,
+    };
+    target.store(&State { port, password: state.password, ..State::default() })
+}
+
+/// Makes the next start of a copy a standby that streams from `primary`.
+pub(super) fn follow(standby: &Service, primary: &Postgres) -> Result<()> {
+    let room = Room::open(&standby.id())?;
+    let _lock = room.lock()?;
+    let data = room.path("data");
+    ensure!(running(&data)?.is_none(), "{standby}: still runs");
+    // A base backup leaves the slots of the original out as well.
+    let slots = data.join("pg_replslot");
+    for slot in fs::read_dir(&slots).with_context(|| format!("{}", slots.display()))? {
+        let slot = slot.with_context(|| format!("{}", slots.display()))?.path();
+        fs::remove_dir_all(&slot).with_context(|| format!("{}", slot.display()))?;
+    }
+    let user = run_as()?;
+    let signal = data.join("standby.signal");
+    fs::write(&signal, "").with_context(|| format!("{}", signal.display()))?;
+    own(&signal, user)?;
+    let conf = data.join("postgresql.auto.conf");
+    let Postgres { host, port, user: role, password, .. } = primary;
+    let text = fs::read_to_string(&conf).with_context(|| format!("{}", conf.display()))?;
+    let line = format!("primary_conninfo = 'host={host} port={port} user={role} password={password}'\n");
+    fs::write(&conf, text + &line).with_context(|| format!("{}", conf.display()))?;
+    own(&conf, user)
 }
 
 /// Process id and start time of the server that runs on this data folder, from the file that it keeps there.

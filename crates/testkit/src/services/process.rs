@@ -116,6 +116,43 @@ pub(super) fn stop(room: &Room) -> Result<bool> {
     bail!("process {}: does not end, not even on SIGKILL", state.pid)
 }
 
+/// What can be done to a service besides stopping it in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGKILL.
+    Kill,
+    /// SIGQUIT: for PostgreSQL an immediate shutdown, that is a crash of all its processes.
+    Quit,
+    /// SIGSTOP: it lives, and does nothing.
+    Stop,
+    /// SIGCONT.
+    Continue,
+}
+
+/// Signals the room's process, which must live; waits for its end where the signal ends it.
+pub(super) fn signal(room: &Room, signal: Signal) -> Result<()> {
+    let state = room.state()?.context("was never started")?;
+    let lives = || start_time(state.pid) == Some(state.started);
+    if !lives() {
+        bail!("process {}: does not live any more, so {signal:?} cannot hit it", state.pid);
+    }
+    let (name, ends) = match signal {
+        Signal::Kill => ("KILL", true),
+        Signal::Quit => ("QUIT", true),
+        Signal::Stop => ("STOP", false),
+        Signal::Continue => ("CONT", false),
+    };
+    run(Command::new("sh").args(["-c", &format!("kill -{name} {}", state.pid)]))?;
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    while ends && lives() {
+        if Instant::now() > deadline {
+            bail!("process {}: does not end on SIG{name}", state.pid);
+        }
+        sleep(POLL);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,7 +63,7 @@ pub(super) fn up() -> Result<Registry> {
     let log = room.path("server.log");
     let ready = |text: &str| text.contains("Listening on") && process::answers(port);
     let (pid, started) = process::spawn(server, &log, START_TIMEOUT, ready).context("registry")?;
-    let state = State { pid, started, port, port2: management, password: String::new() };
+    let state = State { pid, started, port, port2: management, ..State::default() };
     room.store(&state)?;
     let registry = describe(&room, &state);
     step.done(&registry.url);

@@ -1,7 +1,9 @@
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
-use cdcd_testkit::services::{self, Running, Service};
+use cdcd_testkit::services::{self, Running, Service, Signal};
+use cdcd_testkit::wait_until;
 
 /// Password login over TCP is SCRAM, decoding is logical, and a database goes away together with its slots.
 fn check_postgres(major: u16) -> Result<()> {
@@ -68,4 +70,63 @@ fn kafka_gives_back_what_was_produced() {
     let args = ["--topic", &topic, "--from-beginning", "--max-messages", "3", "--timeout-ms", "20000"];
     let consumed = kafka.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &args, "").unwrap();
     assert_eq!(consumed, "one\ntwo\nthree\n");
+}
+
+/// A killed broker of a cluster comes back on its address, with what it had.
+#[test]
+fn a_broker_of_a_cluster_can_be_killed_and_comes_back() {
+    let cluster = services::kafka_cluster("testkit", 1).unwrap();
+    let topic = cluster.kafka.unique_prefix("killed").unwrap();
+    cluster.kafka.tool("org.apache.kafka.tools.ConsoleProducer", &["--topic", &topic], "one\ntwo\n").unwrap();
+    let broker = cluster.brokers[0].service.clone();
+    services::signal(&broker, Signal::Kill).unwrap();
+    assert!(services::find(&broker).unwrap().is_none());
+    let twice = services::signal(&broker, Signal::Kill).unwrap_err();
+    assert!(format!("{twice:#}").contains("does not live any more"), "{twice:#}");
+
+    let Running::Kafka(again) = services::up(&broker).unwrap() else { panic!("not Kafka") };
+    assert_eq!(again.bootstrap_servers, cluster.kafka.bootstrap_servers);
+    let args = ["--topic", &topic, "--from-beginning", "--max-messages", "2", "--timeout-ms", "20000"];
+    let consumed = again.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &args, "").unwrap();
+    assert_eq!(consumed, "one\ntwo\n");
+    services::wipe(&broker).unwrap();
+}
+
+/// A copy is the same server at an earlier time, and can follow the original until it is promoted.
+#[test]
+fn a_copied_cluster_is_a_backup_and_a_standby() {
+    let primary = services::postgres_cluster("original", 15).unwrap();
+    let (service, copy) = (primary.service(), "copied-postgres15".parse::<Service>().unwrap());
+    primary
+        .psql("postgres", "DROP TABLE IF EXISTS t; CREATE TABLE t (id int); INSERT INTO t VALUES (1)")
+        .unwrap();
+    let running = services::copy_postgres(&service, &copy).unwrap_err();
+    assert!(format!("{running:#}").contains("still runs"), "{running:#}");
+    services::down(&service).unwrap();
+    services::down(&copy).unwrap();
+    services::copy_postgres(&service, &copy).unwrap();
+    let primary = services::postgres_cluster("original", 15).unwrap();
+    services::follow_postgres(&copy, &primary).unwrap();
+    primary.psql("postgres", "INSERT INTO t VALUES (2)").unwrap();
+
+    let standby = services::postgres_cluster("copied", 15).unwrap();
+    assert_ne!(standby.port, primary.port);
+    wait_until("the row on the standby", Duration::from_secs(20), || {
+        Ok((standby.psql("postgres", "SELECT count(*) FROM t")? == "2").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(standby.psql("postgres", "SELECT pg_promote()").unwrap(), "t");
+    standby.psql("postgres", "INSERT INTO t VALUES (3)").unwrap();
+    let timeline = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 8, 1)";
+    assert_eq!(
+        (standby.psql("postgres", timeline).unwrap(), primary.psql("postgres", timeline).unwrap()),
+        ("2".into(), "1".into())
+    );
+
+    // The sudden end: what was committed is there after recovery.
+    services::signal(&service, Signal::Quit).unwrap();
+    let primary = services::postgres_cluster("original", 15).unwrap();
+    assert_eq!(primary.psql("postgres", "SELECT count(*) FROM t").unwrap(), "2");
+    services::wipe(&copy).unwrap();
+    services::wipe(&service).unwrap();
 }
