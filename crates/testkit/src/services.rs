@@ -50,6 +50,8 @@ pub enum Service {
     },
     /// One Apache Kafka broker (KRaft).
     Kafka,
+    /// A further Apache Kafka broker, a cluster by itself, by name.
+    KafkaCluster(String),
     /// The schema registry.
     Registry,
     /// Kafka Connect with Debezium, for comparison.
@@ -63,6 +65,7 @@ impl Service {
             Self::Postgres { cluster, major } if cluster == MAIN_CLUSTER => format!("postgres{major}"),
             Self::Postgres { cluster, major } => format!("postgres{major}-{cluster}"),
             Self::Kafka => "kafka".to_owned(),
+            Self::KafkaCluster(cluster) => format!("kafka-{cluster}"),
             Self::Registry => "registry".to_owned(),
             Self::Debezium => "debezium".to_owned(),
         }
@@ -73,6 +76,7 @@ impl Service {
         let (server, cluster) = id.split_once('-').unwrap_or((id, MAIN_CLUSTER));
         match (server, cluster) {
             ("kafka", MAIN_CLUSTER) => Some(Self::Kafka),
+            ("kafka", cluster) => is_cluster_name(cluster).then(|| Self::KafkaCluster(cluster.to_owned())),
             ("registry", MAIN_CLUSTER) => Some(Self::Registry),
             ("debezium", MAIN_CLUSTER) => Some(Self::Debezium),
             (server, cluster) => {
@@ -97,6 +101,7 @@ impl fmt::Display for Service {
             Self::Postgres { cluster, major } if cluster == MAIN_CLUSTER => write!(f, "postgres{major}"),
             Self::Postgres { cluster, major } => write!(f, "{cluster}-postgres{major}"),
             Self::Kafka => f.write_str("kafka"),
+            Self::KafkaCluster(cluster) => write!(f, "{cluster}-kafka"),
             Self::Registry => f.write_str("registry"),
             Self::Debezium => f.write_str("debezium"),
         }
@@ -106,7 +111,8 @@ impl fmt::Display for Service {
 impl FromStr for Service {
     type Err = anyhow::Error;
 
-    /// `postgres`, `postgres17`, `emulator-postgres`, `emulator-postgres17`, `kafka`, `registry`, `debezium`.
+    /// `postgres`, `postgres17`, `emulator-postgres`, `emulator-postgres17`, `kafka`, `second-kafka`, `registry`,
+    /// `debezium`.
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "kafka" => return Ok(Self::Kafka),
@@ -115,6 +121,9 @@ impl FromStr for Service {
             _ => {}
         }
         let (cluster, server) = name.split_once('-').unwrap_or((MAIN_CLUSTER, name));
+        if server == "kafka" && is_cluster_name(cluster) {
+            return Ok(Self::KafkaCluster(cluster.to_owned()));
+        }
         let major = match server.strip_prefix("postgres") {
             Some("") => Some(versions::versions()?.postgres.default),
             Some(number) => number.parse().ok(),
@@ -126,7 +135,7 @@ impl FromStr for Service {
             }
             _ => bail!(
                 "service {name:?} is not known: use postgres, postgres14 to postgres18, NAME-postgres (a cluster of \
-                 its own, for instance emulator-postgres), kafka, registry or debezium"
+                 its own, for instance emulator-postgres), kafka, NAME-kafka, registry or debezium"
             ),
         }
     }
@@ -158,7 +167,18 @@ pub fn postgres_cluster(name: &str, major: u16) -> Result<Postgres> {
 /// # Errors
 /// When it cannot be provisioned or does not start; the message says what is missing and how to get it.
 pub fn kafka() -> Result<Kafka> {
-    kafka::up()
+    kafka::up(&Service::Kafka)
+}
+
+/// A Kafka broker of its own (own topics, own port), by name: lower-case letters and digits.
+///
+/// # Errors
+/// As [`kafka`].
+pub fn kafka_cluster(name: &str) -> Result<Kafka> {
+    if !is_cluster_name(name) || name == MAIN_CLUSTER {
+        bail!("Kafka cluster {name:?}: want lower-case letters and digits, and not {MAIN_CLUSTER}");
+    }
+    kafka::up(&Service::KafkaCluster(name.to_owned()))
 }
 
 /// The tests' schema registry (Confluent's REST API; in memory, empty after each start).
@@ -207,6 +227,7 @@ pub fn up(service: &Service) -> Result<Running> {
     Ok(match service {
         Service::Postgres { cluster, major } => Running::Postgres(postgres_cluster(cluster, *major)?),
         Service::Kafka => Running::Kafka(kafka()?),
+        Service::KafkaCluster(name) => Running::Kafka(kafka_cluster(name)?),
         Service::Registry => Running::Registry(registry()?),
         Service::Debezium => Running::Debezium(debezium()?),
     })
@@ -219,7 +240,7 @@ pub fn up(service: &Service) -> Result<Running> {
 pub fn find(service: &Service) -> Result<Option<Running>> {
     Ok(match service {
         Service::Postgres { .. } => postgres::find(service)?.map(Running::Postgres),
-        Service::Kafka => kafka::find()?.map(Running::Kafka),
+        Service::Kafka | Service::KafkaCluster(_) => kafka::find(service)?.map(Running::Kafka),
         Service::Registry => registry::find()?.map(Running::Registry),
         Service::Debezium => debezium::find()?.map(Running::Debezium),
     })
@@ -237,7 +258,7 @@ pub fn known() -> Result<Vec<Service>> {
     services.sort_by_key(|service| match service {
         Service::Debezium => (0, 0),
         Service::Registry => (1, 0),
-        Service::Kafka => (2, 0),
+        Service::Kafka | Service::KafkaCluster(_) => (2, 0),
         Service::Postgres { major, .. } if *major == default => (3, 0),
         Service::Postgres { major, .. } => (3, *major),
     });
@@ -283,6 +304,7 @@ mod tests {
         check("postgres17", "postgres17", "postgres17");
         check("emulator-postgres", "emulator-postgres15", "postgres15-emulator");
         check("kafka", "kafka", "kafka");
+        check("second-kafka", "second-kafka", "kafka-second");
         check("registry", "registry", "registry");
         check("debezium", "debezium", "debezium");
     }

@@ -110,15 +110,15 @@ fn describe(room: &Room, state: &State) -> Kafka {
     Kafka { bootstrap_servers: format!("127.0.0.1:{}", state.port), log: room.path("server.log") }
 }
 
-/// The broker if it runs.
-pub(super) fn find() -> Result<Option<Kafka>> {
-    let room = Room::open(&Service::Kafka.id())?;
+/// The broker of this service if it runs.
+pub(super) fn find(service: &Service) -> Result<Option<Kafka>> {
+    let room = Room::open(&service.id())?;
     Ok(process::living(&room)?.map(|state| describe(&room, &state)))
 }
 
-/// The broker, started if it does not run.
-pub(super) fn up() -> Result<Kafka> {
-    let room = Room::open(&Service::Kafka.id())?;
+/// The broker of this service, started if it does not run.
+pub(super) fn up(service: &Service) -> Result<Kafka> {
+    let room = Room::open(&service.id())?;
     let _lock = room.lock()?;
     if let Some(state) = process::living(&room)? {
         return Ok(describe(&room, &state));
@@ -126,7 +126,7 @@ pub(super) fn up() -> Result<Kafka> {
     let pinned = versions()?.kafka;
     let java = java::java(pinned.java_min)?;
     let jars = jars(&pinned)?;
-    let step = Step::start(format!("kafka {}: start", pinned.version));
+    let step = Step::start(format!("{service} {}: start", pinned.version));
     let before = room.state()?;
     let port = place::free_port(before.as_ref().map(|state| state.port))?;
     let controller = place::free_port(before.as_ref().map(|state| state.port2))?;
