@@ -30,6 +30,7 @@ pub(crate) struct Feed {
     pub(crate) table: Option<usize>,
     pub(crate) held: Held,
     table_at_us: i64,
+    tables: u64,
     rows: u64,
     table_rows: u64,
 }
@@ -49,13 +50,23 @@ pub(crate) struct Held {
 
 impl Feed {
     pub(crate) fn new(lsn: Lsn, xid: Option<u32>) -> Self {
-        Feed { lsn, xid, table: None, held: Held::default(), table_at_us: 0, rows: 0, table_rows: 0 }
+        Feed {
+            lsn,
+            xid,
+            table: None,
+            held: Held::default(),
+            table_at_us: 0,
+            tables: 0,
+            rows: 0,
+            table_rows: 0,
+        }
     }
 
     pub(crate) fn begin_table(&mut self, table: usize, at_us: i64) {
         self.table = Some(table);
         self.table_at_us = at_us;
         self.table_rows = 0;
+        self.tables += 1;
     }
 
     pub(crate) fn end_table(&mut self) {
@@ -69,7 +80,8 @@ impl Feed {
         self.held.line.extend_from_slice(line);
         self.held.table = table;
         self.held.at_us = self.table_at_us;
-        self.held.first = self.rows == 0;
+        // Debezium gives the mark away only in the first table, and to nobody if that is empty.
+        self.held.first = self.rows == 0 && self.tables == 1;
         self.held.first_in_table = self.table_rows == 0;
         self.held.last_in_table = false;
         self.held.filled = true;
