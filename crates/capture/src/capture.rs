@@ -340,8 +340,8 @@ impl Engine {
                 self.change(insert.relation, skip, lsn, now_ns, |w| w.insert(insert.new, Operation::Create))
             }
             Message::Update(update) => {
-                let skip = self.config.skipped_operations.update;
-                self.change(update.relation, skip, lsn, now_ns, |w| w.update(update.old, update.new))
+                // A changed key is a delete and a create, which have skips of their own: the writer decides.
+                self.change(update.relation, false, lsn, now_ns, |w| w.update(update.old, update.new))
             }
             Message::Delete(delete) => {
                 let skip = self.config.skipped_operations.delete;

@@ -106,12 +106,18 @@ impl Writer<'_> {
         self.event(Operation::Truncate, None, None, None, Headers::Context)
     }
 
-    /// Delete and tombstone under the old key, create under the new one.
+    /// Delete and tombstone under the old key, create under the new one; each may be skipped by itself.
     fn change_key(&mut self, before: Row<'_>, after: Row<'_>) -> Result<(), Error> {
-        let new_payload = self.key_payload(&after)?;
-        let old_key = self.key(&before.tuple)?;
-        self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
-        self.tombstone(old_key, Headers::NewKey(new_payload));
+        let skipped = self.config.skipped_operations;
+        if !skipped.delete {
+            let new_payload = self.key_payload(&after)?;
+            let old_key = self.key(&before.tuple)?;
+            self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
+            self.tombstone(old_key, Headers::NewKey(new_payload));
+        }
+        if skipped.create {
+            return Ok(());
+        }
         let old_payload = self.key_payload(&before)?;
         let new_key = self.key(&after.tuple)?;
         self.event(Operation::Create, None, Some(after), new_key, Headers::OldKey(old_payload))
