@@ -160,6 +160,7 @@ fn config(schemas: bool) -> Config {
         extended_headers: true,
         key: json,
         value: json,
+        column_rules: Default::default(),
         heartbeat: None,
     }
 }

@@ -10,6 +10,7 @@ use cdcd_pgoutput::relation::{Relation, ReplicaIdentity};
 use cdcd_pgoutput::tuple::{Tuple, Value};
 
 use crate::catalog::TableFacts;
+use crate::column_rules::{Subject, Transform};
 use crate::config::{Config, ConversionFailure, JsonOptions};
 use crate::defaults;
 use crate::error::Error;
@@ -81,6 +82,7 @@ pub(crate) struct Column<W = JsonWriter> {
     unavailable: Literal,
     /// What its integers mean in a header.
     integers: Integers,
+    transform: Transform,
 }
 
 /// The plan of one table.
@@ -137,9 +139,10 @@ impl Plan {
                 continue;
             }
             match plan_column(config, (index, column), true, facts, config.value) {
-                Some((field, column)) => {
+                Some((mut field, mut planned)) => {
+                    planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
                     fields.push(field);
-                    columns.push(column);
+                    columns.push(planned);
                 }
                 None => left_out.push(column.name.as_str()),
             }
@@ -262,13 +265,14 @@ pub(crate) fn write_row(
         match value {
             Some(Value::Text(text)) => {
                 let mark = writer.mark();
-                if let Err(error) = column.convert(text, writer) {
-                    if on_failure == ConversionFailure::Fail {
-                        return Err(error);
+                match column.convert(text, writer) {
+                    Ok(()) => column.transform.rewrite(mark, writer),
+                    Err(error) if on_failure == ConversionFailure::Fail => return Err(error),
+                    Err(_) => {
+                        writer.rewind(mark);
+                        writer.null();
+                        failures += 1;
                     }
-                    writer.rewind(mark);
-                    writer.null();
-                    failures += 1;
                 }
             }
             Some(Value::UnchangedToast) => column.unavailable.write(writer),
@@ -278,6 +282,36 @@ pub(crate) fn write_row(
     }
     writer.end_struct();
     Ok(failures)
+}
+
+impl Column {
+    fn follow_rules(
+        &mut self,
+        config: &Config,
+        table: &str,
+        shape: &ColumnShape,
+        facts: &TableFacts,
+        schema: &mut Schema,
+    ) {
+        let subject = Subject {
+            table,
+            column: &shape.name,
+            oid: shape.type_oid,
+            typmod: shape.typmod,
+            types: &facts.types,
+        };
+        self.transform = config.column_rules.apply(&subject, schema);
+        self.unavailable = self.transform.literal(std::mem::replace(&mut self.unavailable, Literal::Null));
+        // A mask hides the absence of a value too. What stands for null in JsonConverter lies behind all rules, but
+        // what fills a required column does not.
+        let is_mask = matches!(self.transform, Transform::Replace(_));
+        if is_mask {
+            self.null = self.transform.literal(Literal::Null);
+        }
+        if is_mask || !schema.optional {
+            self.absent = self.transform.literal(std::mem::replace(&mut self.absent, Literal::Null));
+        }
+    }
 }
 
 impl<W: ValueWriter> Column<W> {
@@ -395,6 +429,7 @@ fn plan_column<W: ValueWriter>(
             }
             _ => Integers::Plain,
         },
+        transform: Transform::None,
     };
     Some((schema.field(&shape.name), column))
 }

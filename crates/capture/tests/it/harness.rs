@@ -31,6 +31,7 @@ pub(crate) fn config() -> Config {
         extended_headers: true,
         key: bare,
         value: bare,
+        column_rules: Default::default(),
         heartbeat: None,
     }
 }
@@ -125,11 +126,20 @@ impl Harness {
     }
 
     pub(crate) fn table(&mut self, identity: ReplicaIdentity, columns: &[(&str, bool, u32)]) {
-        let columns = columns.iter().map(|(name, is_key, type_oid)| RelationColumn {
+        let columns: Vec<_> = columns.iter().map(|(name, is_key, oid)| (*name, *is_key, *oid, -1)).collect();
+        self.table_with_typmods(identity, &columns);
+    }
+
+    pub(crate) fn table_with_typmods(
+        &mut self,
+        identity: ReplicaIdentity,
+        columns: &[(&str, bool, u32, i32)],
+    ) {
+        let columns = columns.iter().map(|(name, is_key, type_oid, typmod)| RelationColumn {
             is_key: *is_key,
             name,
             type_oid: *type_oid,
-            type_modifier: -1,
+            type_modifier: *typmod,
         });
         let relation = Relation {
             xid: None,
