@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask --help`.
 
 mod demo;
+mod differential;
 mod services;
 mod tidy;
 mod wasm;
@@ -23,6 +24,8 @@ enum Task {
     Services(services::Args),
     /// PostgreSQL to "Snowflake" on this machine for DEMO_SECONDS (60), then verify and sum up
     Demo,
+    /// The same SQL to real Debezium and to cdcd capture, then record against record
+    Differential(differential::Args),
     /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
     Tidy,
     /// Build the core crates for wasm32-unknown-unknown
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Services(args) => services::run(&args),
         Task::Demo => demo::run(),
+        Task::Differential(args) => differential::run(&args),
         Task::Tidy => tidy::run(),
         Task::Wasm => wasm::run(),
     };
