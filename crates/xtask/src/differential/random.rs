@@ -75,7 +75,7 @@ pub(super) fn scenario(seed: u64) -> Scenario {
         }
     }
     stream.push_str(if open { "COMMIT;\n" } else { "" });
-    Scenario::generated(format!("seed_{seed}"), setup, String::new(), stream)
+    Scenario::generated(format!("seed_{seed}"), setup, stream)
 }
 
 fn statement(random: &mut Random) -> String {
