@@ -1,7 +1,7 @@
 # `make` lists the targets. The work is in scripts/ and in `cargo xtask`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench deny fmt services services-down fuzz
+.PHONY: help setup test demo differential bench deny fmt services services-down fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ test: ## install what is missing, then fmt, clippy, tidy, wasm32 and all tests o
 demo: ## PostgreSQL to "Snowflake" on this machine, for DEMO_SECONDS (60), then verify
 	scripts/setup
 	cargo xtask demo
+
+differential: ## every scenario under every option set to real Debezium and to cdcd, record against record
+	scripts/setup
+	cargo xtask differential --full
 
 bench: ## the criterion benches
 	cargo bench --package cdcd-benches

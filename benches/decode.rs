@@ -161,6 +161,7 @@ fn config(schemas: bool) -> Config {
         event_ids: false,
         key: json,
         value: json,
+        column_rules: Default::default(),
         heartbeat: None,
     }
 }

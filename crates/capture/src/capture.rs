@@ -419,12 +419,13 @@ impl Engine {
                 self.change(insert.relation, skip, lsn, now_ns, |w| w.insert(insert.new, Operation::Create))
             }
             Message::Update(update) => {
-                let skip = self.count(data)? || self.config.skipped_operations.update;
+                let covered = self.count(data)?;
                 let keep = Keep {
                     old: !self.was_read(update.relation, update.old.tuple())?,
                     new: !self.was_read(update.relation, Some(&update.new))?,
                 };
-                self.change(update.relation, skip, lsn, now_ns, |w| w.update(update.old, update.new, keep))
+                // A changed key is a delete and a create, which have skips of their own: the writer decides.
+                self.change(update.relation, covered, lsn, now_ns, |w| w.update(update.old, update.new, keep))
             }
             Message::Delete(delete) => {
                 let skip = self.count(data)?

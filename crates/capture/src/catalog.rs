@@ -65,6 +65,13 @@ pub enum TypeKind {
         /// Type modifier of the type below, -1 if none.
         base_typmod: i32,
     },
-    /// Anything else: composite, range, multirange, array, pseudo.
+    /// An array.
+    Array {
+        /// OID of the elements' type.
+        element_oid: u32,
+        /// What stands between elements in the text form.
+        delimiter: u8,
+    },
+    /// Anything else: composite, range, multirange, pseudo.
     Other,
 }

@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::column_rules::ColumnRules;
+
 /// `decimal.handling.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DecimalMode {
@@ -223,6 +225,8 @@ pub struct Config {
     pub filters: Filters,
     /// How values are written.
     pub modes: Modes,
+    /// `column.truncate.*`, `column.mask.*`, `*.propagate.source.type`
+    pub column_rules: ColumnRules,
     /// `message.key.columns`
     pub message_key_columns: Vec<KeyColumns>,
     /// `tombstones.on.delete`

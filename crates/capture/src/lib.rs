@@ -7,6 +7,7 @@
 
 mod capture;
 pub mod catalog;
+pub mod column_rules;
 pub mod config;
 mod defaults;
 mod error;

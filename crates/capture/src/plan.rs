@@ -1,6 +1,7 @@
 //! How the rows of one table are written, decided once per table and schema version.
 
 use cdcd_debezium::envelope;
+use cdcd_debezium::format::header::{HeaderWriter, Integers};
 use cdcd_debezium::format::json::{Frame, JsonWriter};
 use cdcd_debezium::schema::{Field, Schema};
 use cdcd_debezium::source::TableFragment;
@@ -9,10 +10,11 @@ use cdcd_pgoutput::relation::{Relation, ReplicaIdentity};
 use cdcd_pgoutput::tuple::{Tuple, Value};
 
 use crate::catalog::TableFacts;
+use crate::column_rules::{Subject, Transform};
 use crate::config::{Config, ConversionFailure, JsonOptions};
 use crate::defaults;
 use crate::error::Error;
-use crate::types::{ConversionError, Params, TypeContext, WriteFn, resolve};
+use crate::types::{ConversionError, Params, TypeContext, WriteFn, resolve, write_value};
 
 /// What Relation said about a table, kept until the catalog has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,18 +68,21 @@ impl TableShape {
 }
 
 /// One column of a row or a key.
-pub(crate) struct Column {
+pub(crate) struct Column<W = JsonWriter> {
     pub(crate) name: FieldName,
     /// Place in the tuple.
     index: usize,
     is_identity: bool,
-    write: WriteFn<JsonWriter>,
+    write: WriteFn<W>,
     params: Params,
     /// Written for NULL: the default under `replace.null.with.default`, else null.
     null: Literal,
     /// Written where an old key does not carry the column.
     absent: Literal,
     unavailable: Literal,
+    /// What its integers mean in a header.
+    integers: Integers,
+    transform: Transform,
 }
 
 /// The plan of one table.
@@ -90,6 +95,10 @@ pub(crate) struct Plan {
     pub(crate) columns: Vec<Column>,
     /// Empty if the table has no key.
     pub(crate) key: Vec<Column>,
+    /// The key's columns as they stand in the header of a key change.
+    pub(crate) key_header: Vec<Column<HeaderWriter>>,
+    /// Reused from key change to key change.
+    pub(crate) header: HeaderWriter,
     /// Number of columns that a tuple must have.
     pub(crate) width: usize,
     pub(crate) value_frame: Frame,
@@ -129,10 +138,11 @@ impl Plan {
             if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
                 continue;
             }
-            match plan_column(config, column, index, facts, config.value) {
-                Some((field, column)) => {
+            match plan_column(config, (index, column), true, facts, config.value) {
+                Some((mut field, mut planned)) => {
+                    planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
                     fields.push(field);
-                    columns.push(column);
+                    columns.push(planned);
                 }
                 None => left_out.push(column.name.as_str()),
             }
@@ -145,6 +155,7 @@ impl Plan {
             );
         }
         let (key_fields, key) = plan_key(config, shape, facts, &key_names)?;
+        let (_, key_header) = plan_key(config, shape, facts, &key_names)?;
         let value_schema = envelope::schema(base, &fields);
         Ok(Plan {
             schema: shape.schema.clone(),
@@ -153,6 +164,8 @@ impl Plan {
             identity: shape.identity,
             columns,
             key,
+            key_header,
+            header: HeaderWriter::default(),
             width: shape.columns.len(),
             value_frame: frame(config.value, &value_schema),
             key_frame: frame(config.key, &envelope::key_schema(base, key_fields)),
@@ -205,6 +218,27 @@ pub(crate) fn write_key(
     Ok(())
 }
 
+/// Writes the key as it stands in a header.
+pub(crate) fn write_key_header(
+    columns: &[Column<HeaderWriter>],
+    tuple: &Tuple<'_>,
+    writer: &mut HeaderWriter,
+) -> Result<(), ColumnError> {
+    writer.clear();
+    writer.begin_struct();
+    for column in columns {
+        writer.field(&column.name);
+        writer.expect(column.integers);
+        match tuple.get(column.index) {
+            Some(Value::Text(text)) => column.convert(text, writer)?,
+            // A header shows the value itself: the default stands for null in JsonConverter's form only.
+            _ => writer.null(),
+        }
+    }
+    writer.end_struct();
+    Ok(())
+}
+
 /// Writes a row's payload; gives the number of values that became null because they could not be converted.
 pub(crate) fn write_row(
     columns: &[Column],
@@ -231,13 +265,14 @@ pub(crate) fn write_row(
         match value {
             Some(Value::Text(text)) => {
                 let mark = writer.mark();
-                if let Err(error) = column.convert(text, writer) {
-                    if on_failure == ConversionFailure::Fail {
-                        return Err(error);
+                match column.convert(text, writer) {
+                    Ok(()) => column.transform.rewrite(mark, writer),
+                    Err(error) if on_failure == ConversionFailure::Fail => return Err(error),
+                    Err(_) => {
+                        writer.rewind(mark);
+                        writer.null();
+                        failures += 1;
                     }
-                    writer.rewind(mark);
-                    writer.null();
-                    failures += 1;
                 }
             }
             Some(Value::UnchangedToast) => column.unavailable.write(writer),
@@ -250,9 +285,39 @@ pub(crate) fn write_row(
 }
 
 impl Column {
+    fn follow_rules(
+        &mut self,
+        config: &Config,
+        table: &str,
+        shape: &ColumnShape,
+        facts: &TableFacts,
+        schema: &mut Schema,
+    ) {
+        let subject = Subject {
+            table,
+            column: &shape.name,
+            oid: shape.type_oid,
+            typmod: shape.typmod,
+            types: &facts.types,
+        };
+        self.transform = config.column_rules.apply(&subject, schema);
+        self.unavailable = self.transform.literal(std::mem::replace(&mut self.unavailable, Literal::Null));
+        // A mask hides the absence of a value too. What stands for null in JsonConverter lies behind all rules, but
+        // what fills a required column does not.
+        let is_mask = matches!(self.transform, Transform::Replace(_));
+        if is_mask {
+            self.null = self.transform.literal(Literal::Null);
+        }
+        if is_mask || !schema.optional {
+            self.absent = self.transform.literal(std::mem::replace(&mut self.absent, Literal::Null));
+        }
+    }
+}
+
+impl<W: ValueWriter> Column<W> {
     #[inline]
-    fn convert(&self, text: &[u8], writer: &mut JsonWriter) -> Result<(), ColumnError> {
-        (self.write)(text, &self.params, writer).map_err(|error| self.failed(error))
+    fn convert(&self, text: &[u8], writer: &mut W) -> Result<(), ColumnError> {
+        write_value(self.write, &self.params, text, writer).map_err(|error| self.failed(error))
     }
 
     #[cold]
@@ -268,23 +333,40 @@ fn frame(options: JsonOptions, schema: &Schema) -> Frame {
 /// Names of the key columns in order: `message.key.columns`, else what the catalog says.
 fn key_columns(config: &Config, shape: &TableShape, facts: &TableFacts, full_name: &str) -> Vec<String> {
     let configured = config.message_key_columns.iter().find(|entry| entry.table.is_match(full_name));
+    if configured.is_none()
+        && let Some(names) = primary_key_of_its_time(shape, facts)
+    {
+        return names;
+    }
     let names = configured.map_or(&facts.key, |entry| &entry.columns);
     names.iter().filter(|name| shape.columns.iter().any(|column| &column.name == *name)).cloned().collect()
 }
 
-fn plan_key(
+/// The catalog may be ahead of the stream: with the default identity, Relation itself says which columns were the
+/// primary key. `None` if both agree, and the catalog knows the order as well.
+fn primary_key_of_its_time(shape: &TableShape, facts: &TableFacts) -> Option<Vec<String>> {
+    let flagged = || shape.columns.iter().filter(|column| column.is_identity);
+    let agrees = flagged().count() == facts.key.len() && flagged().all(|c| facts.key.contains(&c.name));
+    if shape.identity != ReplicaIdentity::Default || flagged().next().is_none() || agrees {
+        return None;
+    }
+    Some(flagged().map(|column| column.name.clone()).collect())
+}
+
+fn plan_key<W: ValueWriter>(
     config: &Config,
     shape: &TableShape,
     facts: &TableFacts,
     names: &[String],
-) -> Result<(Vec<Field>, Vec<Column>), Error> {
+) -> Result<(Vec<Field>, Vec<Column<W>>), Error> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for name in names {
         let Some((index, column)) = shape.columns.iter().enumerate().find(|(_, c)| &c.name == name) else {
             continue;
         };
-        let planned = plan_column(config, column, index, facts, config.key);
+        let is_captured = config.filters.columns.passes(&format!("{}.{name}", shape.full_name()));
+        let planned = plan_column(config, (index, column), is_captured, facts, config.key);
         let (field, column) = planned.ok_or_else(|| Error::Table {
             table: shape.full_name(),
             what: format!("key column {name} has a type that cannot be written"),
@@ -297,20 +379,29 @@ fn plan_key(
     Ok((fields, columns))
 }
 
-fn plan_column(
+fn plan_column<W: ValueWriter>(
     config: &Config,
-    shape: &ColumnShape,
-    index: usize,
+    (index, shape): (usize, &ColumnShape),
+    is_captured: bool,
     facts: &TableFacts,
     options: JsonOptions,
-) -> Option<(Field, Column)> {
+) -> Option<(Field, Column<W>)> {
     let context = TypeContext { modes: &config.modes, typmod: shape.typmod, types: &facts.types };
-    let mapping = resolve::<JsonWriter>(shape.type_oid, &context)?;
-    let column_facts = facts.columns.iter().find(|facts| facts.name == shape.name);
+    let mapping = resolve::<W>(shape.type_oid, &context)?;
+    // Debezium knows nothing about a column that is filtered out, not even where it is part of the key.
+    let column_facts = facts.columns.iter().find(|facts| facts.name == shape.name && is_captured);
     let not_null = column_facts.is_some_and(|facts| facts.not_null);
     let default = column_facts
         .and_then(|facts| facts.default.as_deref())
         .and_then(|expression| defaults::literal(expression, shape.type_oid, &context));
+    if options.null_as_default && !not_null && default.as_ref().is_some_and(|default| !default.is_exact) {
+        tracing::warn!(
+            column = shape.name,
+            "NULLs of this column are written as a default that the server would not insert, as Debezium does \
+             (value.converter.replace.null.with.default=false keeps them null)"
+        );
+    }
+    let default = default.map(|default| default.literal);
     let mut schema = mapping.schema.optional(!not_null);
     schema.default.clone_from(&default);
     let null = match &default {
@@ -318,9 +409,9 @@ fn plan_column(
         _ => Literal::Null,
     };
     let absent = match default {
-        Some(default) => default,
+        Some(default) if not_null || options.null_as_default => default,
         None if not_null => mapping.fallback,
-        None => Literal::Null,
+        _ => Literal::Null,
     };
     let column = Column {
         name: FieldName::new(&shape.name),
@@ -331,6 +422,14 @@ fn plan_column(
         null,
         absent,
         unavailable: mapping.unavailable,
+        integers: match schema.name.as_deref() {
+            Some("org.apache.kafka.connect.data.Date") => Integers::Days,
+            Some("org.apache.kafka.connect.data.Time" | "org.apache.kafka.connect.data.Timestamp") => {
+                Integers::Milliseconds
+            }
+            _ => Integers::Plain,
+        },
+        transform: Transform::None,
     };
     Some((schema.field(&shape.name), column))
 }

@@ -11,7 +11,7 @@ use cdcd_pgoutput::tuple::Tuple;
 use crate::config::Config;
 use crate::error::Error;
 use crate::outbox::{Entry, Headers, Outbox, Range};
-use crate::plan::{ColumnError, Image, Plan, write_key, write_row};
+use crate::plan::{ColumnError, Image, Plan, write_key, write_key_header, write_row};
 use crate::reread::Keep;
 use crate::stats::Stats;
 
@@ -103,6 +103,10 @@ impl Writer<'_> {
             before => {
                 // An old key without a changed key only says that the key is stored out of line.
                 let before = before.filter(|row| row.image != Image::KeyOnly);
+                if self.config.skipped_operations.update {
+                    self.stats.filtered += 1;
+                    return Ok(());
+                }
                 let key = self.key(&after.tuple)?;
                 self.event(Operation::Update, before, Some(after), key, Headers::Context)
             }
@@ -127,15 +131,16 @@ impl Writer<'_> {
         self.event(Operation::Truncate, None, None, None, Headers::Context)
     }
 
-    /// Delete and tombstone under the old key, create under the new one.
+    /// Delete and tombstone under the old key, create under the new one; each may be skipped by itself.
     fn change_key(&mut self, before: Row<'_>, after: Row<'_>, keep: Keep) -> Result<(), Error> {
-        if keep.old {
+        let skipped = self.config.skipped_operations;
+        if keep.old && !skipped.delete {
             let new_payload = self.key_payload(&after)?;
             let old_key = self.key(&before.tuple)?;
             self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
             self.tombstone(old_key, Headers::NewKey(new_payload));
         }
-        if keep.new {
+        if keep.new && !skipped.create {
             let old_payload = self.key_payload(&before)?;
             let new_key = self.key(&after.tuple)?;
             self.event(Operation::Create, None, Some(after), new_key, Headers::OldKey(old_payload))?;
@@ -164,16 +169,16 @@ impl Writer<'_> {
         Ok(Some(range))
     }
 
-    /// The key without a schema, as it stands in a header.
+    /// The key as it stands in a header.
     fn key_payload(&mut self, row: &Row<'_>) -> Result<Range, Error> {
+        let plan = &mut *self.plan;
+        let written = write_key_header(&plan.key_header, &row.tuple, &mut plan.header);
+        written.map_err(|error| self.conversion_error(error))?;
         let writer = &mut self.outbox.writer;
         let start = writer.mark().length;
-        writer.begin_record(&[]);
-        let written = write_key(&self.plan.key, &row.tuple, writer);
+        writer.begin_record(self.plan.header.as_bytes());
         writer.end_record(&[]);
-        let range = Range { start, end: writer.mark().length };
-        written.map_err(|error| self.conversion_error(error))?;
-        Ok(range)
+        Ok(Range { start, end: writer.mark().length })
     }
 
     fn event(

@@ -36,6 +36,7 @@ pub(crate) struct Feed {
     /// The key of the last row that was written, and its table in the progress.
     pub(crate) cursor: Cursor,
     table_at_us: i64,
+    tables: u64,
     rows: u64,
     table_rows: u64,
 }
@@ -107,6 +108,7 @@ impl Feed {
             held: Held::default(),
             cursor: Cursor::default(),
             table_at_us: 0,
+            tables: 0,
             rows: u64::from(is_continued),
             table_rows: 0,
         }
@@ -116,6 +118,7 @@ impl Feed {
         self.table = Some(table);
         self.table_at_us = at_us;
         self.table_rows = u64::from(is_continued);
+        self.tables += 1;
     }
 
     /// Gives the table in the progress that is done with this, unless its last row is still held.
@@ -137,7 +140,8 @@ impl Feed {
             self.held.table = table.clone();
         }
         self.held.at_us = self.table_at_us;
-        self.held.first = self.rows == 0;
+        // Debezium gives the mark away only in the first table, and to nobody if that is empty.
+        self.held.first = self.rows == 0 && self.tables == 1;
         self.held.first_in_table = self.table_rows == 0;
         self.held.last_in_table = false;
         self.held.filled = true;

@@ -112,8 +112,12 @@ pub enum Literal {
     Decimal(Vec<u8>, i32),
     /// `io.debezium.data.VariableScaleDecimal`.
     VariableScaleDecimal(Vec<u8>, i32),
-    /// A map of text to text with one entry.
-    SingleEntry(String, String),
+    /// A map of text to text.
+    Map(Vec<(String, String)>),
+    /// An array.
+    Array(Vec<Literal>),
+    /// A struct.
+    Struct(Vec<(FieldName, Literal)>),
 }
 
 impl Literal {
@@ -131,11 +135,26 @@ impl Literal {
             Literal::VariableScaleDecimal(unscaled, scale) => {
                 write_variable_scale_decimal(writer, unscaled, *scale);
             }
-            Literal::SingleEntry(key, value) => {
-                writer.begin_map(1);
-                writer.map_key(key);
-                writer.string(value);
+            Literal::Map(entries) => {
+                writer.begin_map(entries.len());
+                for (key, value) in entries {
+                    writer.map_key(key);
+                    writer.string(value);
+                }
                 writer.end_map();
+            }
+            Literal::Array(items) => {
+                writer.begin_array(items.len());
+                items.iter().for_each(|item| item.write(writer));
+                writer.end_array();
+            }
+            Literal::Struct(fields) => {
+                writer.begin_struct();
+                for (name, value) in fields {
+                    writer.field(name);
+                    value.write(writer);
+                }
+                writer.end_struct();
             }
         }
     }

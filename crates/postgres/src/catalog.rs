@@ -36,7 +36,7 @@ pub struct Column {
     pub type_oid: u32,
     /// Type modifier, -1 if none.
     pub typmod: i32,
-    /// NOT NULL.
+    /// NOT NULL, or of a domain that is.
     pub not_null: bool,
     /// Default expression.
     pub default: Option<String>,
@@ -61,8 +61,10 @@ pub struct Type {
     pub base_typmod: i32,
     /// Labels of an enum in sort order.
     pub labels: Vec<String>,
-    /// Whether `typelem` makes it an array.
-    pub is_array: bool,
+    /// Type of the elements if it is an array, else 0.
+    pub element_oid: u32,
+    /// What stands between the elements in the text form.
+    pub delimiter: u8,
 }
 
 /// All tables outside of the system's schemas, in byte order of (schema, name).
@@ -111,13 +113,14 @@ fn first_char(row: &Row, index: usize) -> char {
 pub async fn columns(client: &Client, table: u32) -> Result<Vec<Column>, Error> {
     let rows = client
         .query(
-            "SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
+            "SELECT a.attname::text, a.atttypid, a.atttypmod, \
+             a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), \
              pg_get_expr(d.adbin, d.adrelid), \
              CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE EXISTS ( \
                SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey) \
                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) END, \
              a.attgenerated <> '' \
-             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
              LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
             &[&table],
@@ -140,19 +143,22 @@ pub async fn columns(client: &Client, table: u32) -> Result<Vec<Column>, Error> 
 
 /// Columns of the primary key in key order, else of the first usable unique index by name, else none.
 ///
+/// Columns that a unique index only includes count as well, for Debezium counts them; those of a primary key do not.
+///
 /// # Errors
 /// [`Error::Control`] or [`Error::Server`].
 pub async fn key_columns(client: &Client, table: u32) -> Result<Vec<String>, Error> {
     let rows = client
         .query(
-            "WITH usable AS (SELECT i.indexrelid, i.indrelid, i.indkey, i.indnkeyatts FROM pg_index i \
+            "WITH usable AS (SELECT i.indexrelid, i.indrelid, i.indkey, \
+               CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END AS counted FROM pg_index i \
                JOIN pg_class x ON x.oid = i.indexrelid \
                WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND 0 <> ALL (i.indkey) \
                ORDER BY i.indisprimary DESC, x.relname LIMIT 1) \
              SELECT a.attname::text FROM usable u, \
                unnest(u.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
                JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.attnum \
-             WHERE k.place <= u.indnkeyatts ORDER BY k.place",
+             WHERE k.place <= u.counted ORDER BY k.place",
             &[&table],
         )
         .await
@@ -160,7 +166,9 @@ pub async fn key_columns(client: &Client, table: u32) -> Result<Vec<String>, Err
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// The types behind these OIDs that are not built in, with everything below their domains.
+/// The types behind these OIDs that are not built in or are arrays, with everything below domains and arrays.
+///
+/// `int2vector` and `oidvector` are no arrays here: their text has no braces.
 ///
 /// # Errors
 /// [`Error::Control`] or [`Error::Server`].
@@ -168,11 +176,16 @@ pub async fn types(client: &Client, oids: &[u32]) -> Result<Vec<Type>, Error> {
     let rows = client
         .query(
             "WITH RECURSIVE wanted(oid) AS (SELECT unnest($1::oid[]) UNION \
-               SELECT t.typbasetype FROM pg_type t JOIN wanted w ON t.oid = w.oid WHERE t.typtype = 'd') \
+               SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END \
+               FROM pg_type t JOIN wanted w ON t.oid = w.oid WHERE t.typtype = 'd' OR t.typcategory = 'A') \
              SELECT t.oid, t.typname::text, t.typtype::text, t.typbasetype, t.typtypmod, \
                COALESCE((SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e \
-                 WHERE e.enumtypid = t.oid), '{}'), t.typcategory = 'A' \
-             FROM pg_type t WHERE t.oid IN (SELECT oid FROM wanted) AND t.oid >= 16384 ORDER BY t.oid",
+                 WHERE e.enumtypid = t.oid), '{}'), \
+               CASE WHEN t.typcategory = 'A' AND t.typtype = 'b' AND t.oid NOT IN (22, 30) \
+                 THEN t.typelem ELSE 0::oid END, \
+               COALESCE((SELECT d.typdelim::text FROM pg_type d WHERE d.oid = t.typelem), ',') \
+             FROM pg_type t WHERE t.oid IN (SELECT oid FROM wanted) \
+             AND (t.oid >= 16384 OR t.typcategory = 'A') ORDER BY t.oid",
             &[&oids],
         )
         .await
@@ -186,7 +199,8 @@ pub async fn types(client: &Client, oids: &[u32]) -> Result<Vec<Type>, Error> {
             base_oid: row.get(3),
             base_typmod: row.get(4),
             labels: row.get(5),
-            is_array: row.get(6),
+            element_oid: row.get(6),
+            delimiter: row.get::<_, String>(7).bytes().next().unwrap_or(b','),
         })
         .collect())
 }

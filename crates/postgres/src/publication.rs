@@ -127,6 +127,19 @@ pub enum Outcome {
 /// [`Error::Config`] if it is missing and must not be created, or cannot be made to fit;
 /// [`Error::Server`] with the server's refusal (42501: a FOR ALL TABLES publication needs a superuser).
 pub async fn ensure(client: &Client, wanted: &Wanted<'_>) -> Result<Outcome, Error> {
+    match ensure_once(client, wanted).await {
+        // Somebody made it between our look and our CREATE: now it is there to be used.
+        Err(error) if error.code().is_some_and(|code| CREATED_MEANWHILE.contains(&code)) => {
+            ensure_once(client, wanted).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// `duplicate_object`, and `unique_violation` of the catalog's index if both creations run at the same moment.
+const CREATED_MEANWHILE: [&str; 2] = ["42710", "23505"];
+
+async fn ensure_once(client: &Client, wanted: &Wanted<'_>) -> Result<Outcome, Error> {
     let existing = client
         .query_opt("SELECT puballtables FROM pg_publication WHERE pubname = $1", &[&wanted.name])
         .await

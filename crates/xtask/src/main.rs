@@ -2,6 +2,7 @@
 
 mod chaos;
 mod demo;
+mod differential;
 mod services;
 mod tidy;
 mod wasm;
@@ -26,6 +27,8 @@ enum Task {
     Demo,
     /// Failure tests on real processes: kills, restarts, guards, network faults
     Chaos(chaos::Args),
+    /// The same SQL to real Debezium and to cdcd capture, then record against record
+    Differential(differential::Args),
     /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
     Tidy,
     /// Build the core crates for wasm32-unknown-unknown
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Task::Services(args) => services::run(&args),
         Task::Demo => demo::run(),
         Task::Chaos(args) => chaos::run(&args),
+        Task::Differential(args) => differential::run(&args),
         Task::Tidy => tidy::run(),
         Task::Wasm => wasm::run(),
     };

@@ -21,7 +21,13 @@ fn mapping<W: ValueWriter>(length: i32) -> Mapping<W> {
         return Mapping {
             schema: Schema::new(Kind::Boolean),
             write: |text, _: &Params, writer| {
-                writer.boolean(text == b"1");
+                match text {
+                    b"1" => writer.boolean(true),
+                    b"0" => writer.boolean(false),
+                    // A bit varying(1) may hold no bit at all.
+                    b"" => writer.null(),
+                    _ => return Err(ConversionError::Malformed),
+                }
                 Ok(())
             },
             params: Params::default(),
@@ -70,5 +76,6 @@ mod tests {
         );
         check(1562, -1, &Default::default(), &[("", "\"\""), ("000", "\"\"")]);
         check(1560, 1, &Default::default(), &[("1", "true"), ("0", "false")]);
+        check(1562, 1, &Default::default(), &[("1", "true"), ("", "null")]);
     }
 }

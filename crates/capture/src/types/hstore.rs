@@ -23,8 +23,8 @@ pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
             )),
             write: write_map,
             params: Params::default(),
-            fallback: Literal::Null,
-            unavailable: Literal::SingleEntry(placeholder.clone(), placeholder),
+            fallback: Literal::Map(Vec::new()),
+            unavailable: Literal::Map(vec![(placeholder.clone(), placeholder)]),
         },
     }
 }
@@ -54,15 +54,33 @@ fn json_object(entries: &[(String, Option<String>)]) -> String {
         if index > 0 {
             out.push(b',');
         }
-        cdcd_debezium::format::json::write_string(&mut out, key);
+        write_quoted(&mut out, key);
         out.push(b':');
         match value {
-            Some(value) => cdcd_debezium::format::json::write_string(&mut out, value),
+            Some(value) => write_quoted(&mut out, value),
             None => out.extend_from_slice(b"null"),
         }
     }
     out.push(b'}');
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A string inside of JSON text: as in JSON, but every character from U+0020 on stays what it is, for only the
+/// text as a whole is written as bytes.
+fn write_quoted(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    out.push(b'"');
+    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+        let (plain, after) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let (escaped, after) = after.split_at(1);
+        let mut quoted = Vec::new();
+        cdcd_debezium::format::json::write_string(&mut quoted, escaped);
+        out.extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+        rest = after;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.push(b'"');
 }
 
 /// Reads `"key"=>"value", "key"=>NULL`; quotes and backslashes are escaped by a backslash.
@@ -108,6 +126,8 @@ mod tests {
     fn hstore_text_is_read_with_escapes_and_nulls() {
         let entries = parse(r#""k1"=>"v\"1\\", "k2"=>NULL"#).unwrap();
         assert_eq!(json_object(&entries), r#"{"k1":"v\"1\\","k2":null}"#);
+        let entries = parse("\"🛫\"=>\"\n🛫\"").unwrap();
+        assert_eq!(json_object(&entries), "{\"🛫\":\"\\n🛫\"}");
         assert_eq!(json_object(&parse("").unwrap()), "{}");
         for bad in ["k", "\"k\"", "\"k\"=>", "\"k\"=>\"v", "\"k\"=>\"v\"x"] {
             assert!(parse(bad).is_err(), "{bad}");

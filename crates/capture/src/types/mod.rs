@@ -3,6 +3,7 @@
 //! A type reads the text that PostgreSQL sends and tells a [`ValueWriter`] what the value *is*. Modes are
 //! resolved here, when a table's plan is made, never per row.
 
+mod array;
 mod bit;
 mod boolean;
 mod bytea;
@@ -14,8 +15,9 @@ mod hstore;
 mod integer;
 mod interval;
 mod money;
-mod numeric;
+pub(crate) mod numeric;
 pub mod order;
+mod point;
 mod text;
 mod time;
 mod timestamp;
@@ -37,6 +39,24 @@ pub struct Params {
     pub scale: i32,
     /// Fraction digits of a time.
     pub digits: u8,
+    /// What stands between the elements, if the value is an array of what `write` writes.
+    pub delimiter: Option<u8>,
+    /// Whether the elements' schema allows no null.
+    pub required: bool,
+}
+
+/// Writes one value: with `write`, or with `write` for each element of an array.
+#[inline]
+pub fn write_value<W: ValueWriter>(
+    write: WriteFn<W>,
+    params: &Params,
+    text: &[u8],
+    writer: &mut W,
+) -> Result<(), ConversionError> {
+    match params.delimiter {
+        None => write(text, params, writer),
+        Some(delimiter) => array::write(text, delimiter, write, params, writer),
+    }
 }
 
 /// How a column's values are written, and what stands in for values that are not there.
@@ -65,6 +85,9 @@ pub enum ConversionError {
     /// NaN or an infinity in a mode that has no such value.
     #[error("NaN or infinity cannot be written in this mode")]
     NotFinite,
+    /// A null in an array whose element schema, which is Debezium's, allows none.
+    #[error("an array holds NULL, which the schema of its elements does not allow")]
+    NullElement,
     /// Beyond the range of the chosen representation.
     #[error("the value is outside of the range of the chosen mode")]
     OutOfRange,
@@ -100,6 +123,7 @@ pub fn resolve<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Option<Ma
         26 => integer::oid(context),
         114 | 3802 => text::named(context, "io.debezium.data.Json"),
         142 => text::named(context, "io.debezium.data.Xml"),
+        600 => point::map(context),
         650 | 774 | 829 | 869 => text::plain(context),
         700 => float::float4(context),
         701 => float::float8(context),
@@ -121,6 +145,9 @@ pub fn resolve<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Option<Ma
 }
 
 fn resolve_by_facts<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Option<Mapping<W>> {
+    if let Some(array) = array::resolve(oid, context) {
+        return array;
+    }
     let facts = context.types.iter().find(|facts| facts.oid == oid);
     match facts.map(|facts| (&facts.kind, facts.name.as_str())) {
         Some((TypeKind::Enum { labels }, _)) => Some(enumeration::map(context, labels)),
@@ -131,7 +158,7 @@ fn resolve_by_facts<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Opti
         Some((TypeKind::Base, "citext" | "isbn")) => Some(text::plain(context)),
         Some((TypeKind::Base, "ltree")) => Some(text::named(context, "io.debezium.data.Ltree")),
         Some((TypeKind::Base, "hstore")) => Some(hstore::map(context)),
-        _ if context.modes.include_unknown => Some(unknown::map(context)),
+        _ if context.modes.include_unknown => Some(unknown::map(oid, context)),
         _ => None,
     }
 }
@@ -177,7 +204,7 @@ pub(crate) mod tests {
         let context = TypeContext { modes, typmod, types: &[] };
         let mapping: Mapping<JsonWriter> = resolve(oid, &context).expect("a known type");
         let mut writer = JsonWriter::default();
-        (mapping.write)(text.as_bytes(), &mapping.params, &mut writer)?;
+        write_value(mapping.write, &mapping.params, text.as_bytes(), &mut writer)?;
         Ok(String::from_utf8(writer.as_bytes().to_vec()).unwrap())
     }
 

@@ -75,6 +75,12 @@ fn precision_and_scale(typmod: i32) -> (Option<i32>, i32) {
     (Some(packed >> 16 & 0xffff), scale)
 }
 
+/// Fraction digits of a column, if its type says how many; a negative scale counts as none.
+pub(crate) fn scale(typmod: i32) -> Option<usize> {
+    let (precision, scale) = precision_and_scale(typmod);
+    precision.map(|_| usize::try_from(scale).unwrap_or(0))
+}
+
 fn zero_text(scale: i32) -> String {
     match usize::try_from(scale) {
         Ok(scale) if scale > 0 => format!("0.{}", "0".repeat(scale)),

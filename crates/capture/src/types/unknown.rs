@@ -1,26 +1,89 @@
 //! Types that Debezium does not know, with `include.unknown.datatypes=true`: the text in the binary mode
 
+use cdcd_debezium::format::java;
 use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, ValueWriter};
 
-use super::{Mapping, Params, TypeContext, bytea};
+use super::float::parse_f64;
+use super::{ConversionError, Mapping, Params, TypeContext, bytea};
 use crate::config::BinaryMode;
 
-pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
+/// lseg, path, box, polygon, line, circle: Debezium sees them through pgjdbc, which prints their numbers anew.
+const GEOMETRIC: [u32; 6] = [601, 602, 603, 604, 628, 718];
+
+pub(super) fn map<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Mapping<W> {
     let bytes = context.modes.binary == BinaryMode::Bytes;
+    let write = match (context.modes.binary, GEOMETRIC.contains(&oid)) {
+        (BinaryMode::Bytes, false) => |text: &[u8], _: &Params, writer: &mut W| write_bytes(text, writer),
+        (BinaryMode::Bytes, true) => {
+            |text: &[u8], _: &Params, writer: &mut W| write_bytes(&reprinted(text)?, writer)
+        }
+        (BinaryMode::Base64, false) => {
+            |text: &[u8], _: &Params, writer: &mut W| bytea::write_base64(text, writer)
+        }
+        (BinaryMode::Base64, true) => {
+            |text: &[u8], _: &Params, writer: &mut W| bytea::write_base64(&reprinted(text)?, writer)
+        }
+        (BinaryMode::Base64UrlSafe, false) => {
+            |text: &[u8], _: &Params, writer: &mut W| bytea::write_base64_url(text, writer)
+        }
+        (BinaryMode::Base64UrlSafe, true) => {
+            |text: &[u8], _: &Params, writer: &mut W| bytea::write_base64_url(&reprinted(text)?, writer)
+        }
+        (BinaryMode::Hex, false) => |text: &[u8], _: &Params, writer: &mut W| bytea::write_hex(text, writer),
+        (BinaryMode::Hex, true) => {
+            |text: &[u8], _: &Params, writer: &mut W| bytea::write_hex(&reprinted(text)?, writer)
+        }
+    };
     Mapping {
         schema: Schema::new(if bytes { Kind::Bytes } else { Kind::String }),
-        write: match context.modes.binary {
-            BinaryMode::Bytes => |text, _: &Params, writer| {
-                writer.bytes(text);
-                Ok(())
-            },
-            BinaryMode::Base64 => |text, _: &Params, writer| bytea::write_base64(text, writer),
-            BinaryMode::Base64UrlSafe => |text, _: &Params, writer| bytea::write_base64_url(text, writer),
-            BinaryMode::Hex => |text, _: &Params, writer| bytea::write_hex(text, writer),
-        },
+        write,
         params: Params::default(),
         fallback: if bytes { Literal::Bytes(Vec::new()) } else { Literal::String(String::new()) },
         unavailable: context.placeholder(),
+    }
+}
+
+fn write_bytes<W: ValueWriter>(text: &[u8], writer: &mut W) -> Result<(), ConversionError> {
+    writer.bytes(text);
+    Ok(())
+}
+
+/// The same text with every number as Java prints it.
+fn reprinted(text: &[u8]) -> Result<Vec<u8>, ConversionError> {
+    let mut out = Vec::with_capacity(text.len() * 2);
+    for part in text.chunk_by(|a, b| is_numeric(*a) && is_numeric(*b)) {
+        if part.first().is_some_and(|byte| is_numeric(*byte)) {
+            let number = parse_f64(part)?;
+            match number.is_finite() {
+                true => java::write_f64(&mut out, number),
+                false => out.extend_from_slice(part),
+            }
+        } else {
+            out.extend_from_slice(part);
+        }
+    }
+    Ok(out)
+}
+
+/// Digits, signs, and the letters of exponents and infinities.
+fn is_numeric(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geometric_numbers_are_printed_anew() {
+        for (text, expected) in [
+            ("(2,2),(0,0)", "(2.0,2.0),(0.0,0.0)"),
+            ("<(1,2.5),3e+20>", "<(1.0,2.5),3.0E20>"),
+            ("[(0,0),(-1,Infinity)]", "[(0.0,0.0),(-1.0,Infinity)]"),
+        ] {
+            assert_eq!(reprinted(text.as_bytes()).as_deref(), Ok(expected.as_bytes()));
+        }
+        assert!(reprinted(b"(x,1)").is_err());
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn config() -> Config {
         event_ids: false,
         key: bare,
         value: bare,
+        column_rules: Default::default(),
         heartbeat: None,
     }
 }
@@ -162,11 +163,24 @@ impl Harness {
     }
 
     pub(crate) fn table_with(&mut self, oid: u32, identity: ReplicaIdentity, columns: &[(&str, bool, u32)]) {
-        let columns = columns.iter().map(|(name, is_key, type_oid)| RelationColumn {
+        let columns: Vec<_> = columns.iter().map(|(name, is_key, oid)| (*name, *is_key, *oid, -1)).collect();
+        self.describe(oid, identity, &columns);
+    }
+
+    pub(crate) fn table_with_typmods(
+        &mut self,
+        identity: ReplicaIdentity,
+        columns: &[(&str, bool, u32, i32)],
+    ) {
+        self.describe(7, identity, columns);
+    }
+
+    fn describe(&mut self, oid: u32, identity: ReplicaIdentity, columns: &[(&str, bool, u32, i32)]) {
+        let columns = columns.iter().map(|(name, is_key, type_oid, typmod)| RelationColumn {
             is_key: *is_key,
             name,
             type_oid: *type_oid,
-            type_modifier: -1,
+            type_modifier: *typmod,
         });
         let relation = Relation {
             xid: None,

@@ -96,6 +96,8 @@ fn markers_tell_first_and_last_of_table_and_snapshot() {
     assert_eq!(markers(&[1]), ["t0 last"]);
     assert_eq!(markers(&[2, 0]), ["t0 first", "t0 last"]);
     assert_eq!(markers(&[1, 1]), ["t0 first", "t1 last"]);
+    // "first" belongs to the first table: it is nobody's if that table is empty.
+    assert_eq!(markers(&[0, 2, 1]), ["t1 first_in_data_collection", "t1 last_in_data_collection", "t2 last"]);
 }
 
 fn read_rows(h: &mut Harness, keys: std::ops::Range<i32>) {

@@ -40,7 +40,10 @@ fn type_facts(found: catalog::Type) -> TypeFacts {
     let kind = match found.kind {
         'e' => TypeKind::Enum { labels: found.labels },
         'd' => TypeKind::Domain { base_oid: found.base_oid, base_typmod: found.base_typmod },
-        'b' if !found.is_array => TypeKind::Base,
+        'b' if found.element_oid != 0 => {
+            TypeKind::Array { element_oid: found.element_oid, delimiter: found.delimiter }
+        }
+        'b' => TypeKind::Base,
         _ => TypeKind::Other,
     };
     TypeFacts { oid: found.oid, name: found.name, kind }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
 use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, JsonOptions,
     KeyColumns, Modes, NameFilter, SkippedOperations, TimeMode,
@@ -311,6 +312,7 @@ fn capture_config(
             ignore_builtin: properties.boolean("table.ignore.builtin", true)?,
         },
         modes: modes(properties)?,
+        column_rules: column_rules(properties)?,
         message_key_columns: message_key_columns(properties)?,
         tombstones_on_delete: properties.boolean("tombstones.on.delete", true)?,
         skipped_operations: skipped_operations(properties)?,
@@ -493,6 +495,45 @@ fn anchored(key: &str, pattern: &str) -> Result<Regex, PropertyError> {
     RegexBuilder::new(&format!("^(?:{pattern})$")).case_insensitive(true).build().map_err(|error| {
         PropertyError::new(key, format!("'{pattern}' is not an expression that can be used: {error}"))
             .hint("look-around and back-references of Java are not supported")
+    })
+}
+
+/// Rules of single columns, in the order in which Debezium looks at them.
+fn column_rules(properties: &Properties) -> Result<ColumnRules, PropertyError> {
+    let mut actions = Vec::new();
+    for (prefix, make) in [
+        ("column.truncate.to.", Action::Truncate as fn(usize) -> Action),
+        ("column.mask.with.", Action::Mask as fn(usize) -> Action),
+    ] {
+        for (rest, _) in properties.with_prefix(prefix) {
+            let key = format!("{prefix}{rest}");
+            let count = rest.strip_suffix(".chars").and_then(|count| count.parse().ok());
+            let count = count.ok_or_else(|| PropertyError::new(&key, "is not followed by NUMBER.chars"))?;
+            actions.push((patterns(properties, &key)?, make(count)));
+        }
+    }
+    let prefix = "column.mask.hash.";
+    for (rest, _) in properties.with_prefix(prefix) {
+        let key = format!("{prefix}{rest}");
+        let Some(rest) = rest.strip_prefix("v2.") else {
+            return Err(PropertyError::new(&key, "hashes Java's serialized form of a value")
+                .hint("column.mask.hash.v2.ALGORITHM.with.salt.SALT hashes the text itself"));
+        };
+        let (name, salt) = rest
+            .split_once(".with.salt.")
+            .ok_or_else(|| PropertyError::new(&key, "is not ALGORITHM.with.salt.SALT"))?;
+        let algorithm = match name.to_ascii_uppercase().as_str() {
+            "MD5" => Algorithm::Md5,
+            "SHA-256" => Algorithm::Sha256,
+            "SHA-512" => Algorithm::Sha512,
+            _ => return Err(PropertyError::new(&key, "the algorithm is not MD5, SHA-256 or SHA-512")),
+        };
+        actions.push((patterns(properties, &key)?, Action::Hash(algorithm, salt.to_owned())));
+    }
+    Ok(ColumnRules {
+        actions,
+        propagate_columns: patterns(properties, "column.propagate.source.type")?,
+        propagate_types: patterns(properties, "datatype.propagate.source.type")?,
     })
 }
 
@@ -737,6 +778,9 @@ mod tests {
             (&[("database.port", "fivethousand")], "database.port"),
             (&[("cdcd.delivery", "maybe")], "cdcd.delivery"),
             (&[("cdcd.delivery", "at-least-once"), ("exactly.once.support", "required")], "cdcd.delivery"),
+            (&[("column.truncate.to.x.chars", "a")], "column.truncate.to.x.chars"),
+            (&[("column.mask.hash.SHA-256.with.salt.s", "a")], "column.mask.hash.SHA-256.with.salt.s"),
+            (&[("column.mask.hash.v2.CRC.with.salt.s", "a")], "column.mask.hash.v2.CRC.with.salt.s"),
             (
                 &[("producer.override.ssl.keystore.location", "/x.jks")],
                 "producer.override.ssl.keystore.location",

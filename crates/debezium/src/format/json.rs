@@ -32,6 +32,12 @@ impl JsonWriter {
         self.out.shrink_to(capacity);
     }
 
+    /// Writes a value that a writer of this form wrote before.
+    pub fn verbatim(&mut self, json: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(json);
+    }
+
     #[inline]
     fn value(&mut self) {
         if self.separate {
@@ -209,7 +215,8 @@ impl Frame {
     }
 }
 
-/// Appends a JSON string as Jackson writes it: quotes, backslashes and controls escaped, the rest raw UTF-8.
+/// Appends a JSON string as Jackson writes it into bytes: quotes, backslashes and controls escaped, characters outside
+/// of the basic plane as two escapes, the rest raw UTF-8.
 #[inline]
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
@@ -222,9 +229,12 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Begins a character of four bytes in UTF-8, which is two units in UTF-16.
+const FOUR_BYTES: u8 = 0xF0;
+
 #[inline]
 fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    byte < 0x20 || byte == b'"' || byte == b'\\' || byte >= FOUR_BYTES
 }
 
 /// Offset of the first byte that needs an escape. Blocks of 16 without a branch, so that it vectorizes.
@@ -247,12 +257,35 @@ fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8], first: usize) {
     while let Some(at) = next {
         let (plain, rest) = bytes.split_at(at);
         out.extend_from_slice(plain);
-        let Some((byte, rest)) = rest.split_first() else { return };
-        write_escape(out, *byte);
-        bytes = rest;
+        let Some((byte, after)) = rest.split_first() else { return };
+        bytes = match rest.split_at_checked(4) {
+            Some((character, after)) if *byte >= FOUR_BYTES => {
+                write_surrogates(out, character);
+                after
+            }
+            _ => {
+                write_escape(out, *byte);
+                after
+            }
+        };
         next = find_escape(bytes);
     }
     out.extend_from_slice(bytes);
+}
+
+fn write_surrogates(out: &mut Vec<u8>, character: &[u8]) {
+    let decoded = std::str::from_utf8(character).ok().and_then(|text| text.chars().next());
+    debug_assert!(decoded.is_some(), "strings are UTF-8, and this is one of their characters");
+    for unit in decoded.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(b"\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(hex_digit((*unit >> shift & 15) as u8));
+        }
+    }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
@@ -264,8 +297,7 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
         0x0C => b'f',
         b'\r' => b'r',
         _ => {
-            let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]);
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             return;
         }
     };
@@ -284,7 +316,8 @@ mod tests {
 
     #[test]
     fn strings_are_escaped_as_jackson_does() {
-        assert_eq!(escaped("plain ünïcode 🛫 /"), "\"plain ünïcode 🛫 /\"");
+        assert_eq!(escaped("plain ünïcode 漢字 /"), "\"plain ünïcode 漢字 /\"");
+        assert_eq!(escaped("a🛫b\u{10FFFF}"), "\"a\\uD83D\\uDEEBb\\uDBFF\\uDFFF\"");
         assert_eq!(
             escaped("a\"b\\c\n\r\t\u{8}\u{c}\u{1f}\u{0}\u{7f}"),
             "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u001F\\u0000\u{7f}\""

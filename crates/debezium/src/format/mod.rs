@@ -1,4 +1,5 @@
 //! The written forms: one file each.
 
+pub mod header;
 pub mod java;
 pub mod json;

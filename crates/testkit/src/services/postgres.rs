@@ -96,6 +96,22 @@ impl Postgres {
         Service::Postgres { cluster: self.cluster.clone(), major: self.major }
     }
 
+    /// Runs a file with psql: every statement is a transaction of its own unless the file begins one.
+    ///
+    /// # Errors
+    /// As [`Postgres::psql`].
+    pub fn psql_file(&self, database: &str, file: &Path) -> Result<()> {
+        let mut command = Command::new(psql_path()?);
+        command
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", &self.host, "-p", &self.port.to_string()])
+            .args(["-U", &self.user, "-d", database, "-f"])
+            .arg(file)
+            .env("PGPASSWORD", &self.password)
+            .env("PGSSLMODE", "prefer");
+        run(&mut command).with_context(|| format!("psql on {database}"))?;
+        Ok(())
+    }
+
     /// A new, empty database `t_<name>_<random>`; dropped together with its slots when the value is dropped.
     ///
     /// # Errors

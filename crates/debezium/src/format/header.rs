@@ -1,0 +1,324 @@
+//! The text that Kafka Connect's SimpleHeaderConverter makes of a struct: like JSON, but with decimals as numbers,
+//! Connect's dates as bare text, and no escapes for control characters.
+
+use super::java;
+use crate::value::{FieldName, Mark, ValueWriter};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What the integers that are written mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Integers {
+    /// Themselves.
+    #[default]
+    Plain,
+    /// Days since 1970, of `org.apache.kafka.connect.data.Date`.
+    Days,
+    /// Milliseconds, of `org.apache.kafka.connect.data.Time` and `Timestamp`.
+    Milliseconds,
+}
+
+/// Appends values in the header form to one buffer.
+#[derive(Debug, Default)]
+pub struct HeaderWriter {
+    out: Vec<u8>,
+    separate: bool,
+    integers: Integers,
+}
+
+impl HeaderWriter {
+    /// All that was written since the last [`HeaderWriter::clear`].
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Starts over with an empty buffer that keeps its capacity.
+    pub fn clear(&mut self) {
+        self.out.clear();
+        self.separate = false;
+    }
+
+    /// Says what the integers of the next value mean.
+    pub fn expect(&mut self, integers: Integers) {
+        self.integers = integers;
+    }
+
+    fn value(&mut self) {
+        if self.separate {
+            self.out.push(b',');
+        }
+        self.separate = true;
+    }
+
+    fn open(&mut self, bracket: u8) {
+        self.value();
+        self.out.push(bracket);
+        self.separate = false;
+    }
+
+    fn close(&mut self, bracket: u8) {
+        self.out.push(bracket);
+        self.separate = true;
+    }
+
+    fn plain(&mut self, text: &str) {
+        self.value();
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.out.push(b'"');
+        for byte in text.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                self.out.push(b'\\');
+            }
+            self.out.push(byte);
+        }
+        self.out.push(b'"');
+    }
+
+    /// A float as Java prints it, without the quotes that JSON puts around NaN and the infinities.
+    fn float(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.value();
+        let mut text = Vec::new();
+        write(&mut text);
+        text.retain(|byte| *byte != b'"');
+        self.out.extend_from_slice(&text);
+    }
+}
+
+impl ValueWriter for HeaderWriter {
+    fn begin_record(&mut self, prefix: &[u8]) {
+        self.out.extend_from_slice(prefix);
+        self.separate = false;
+    }
+
+    fn end_record(&mut self, suffix: &[u8]) {
+        self.out.extend_from_slice(suffix);
+        self.separate = false;
+    }
+
+    fn null(&mut self) {
+        self.plain("null");
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.plain(if value { "true" } else { "false" });
+    }
+
+    fn int(&mut self, value: i64) {
+        match self.integers {
+            Integers::Plain => self.plain(itoa::Buffer::new().format(value)),
+            Integers::Days => self.plain(&java_date(value.saturating_mul(DAY_MS))),
+            Integers::Milliseconds => self.plain(&java_date(value)),
+        }
+    }
+
+    fn float32(&mut self, value: f32) {
+        self.float(|out| java::write_f32(out, value));
+    }
+
+    fn float64(&mut self, value: f64) {
+        self.float(|out| java::write_f64(out, value));
+    }
+
+    fn string(&mut self, value: &str) {
+        self.value();
+        self.quoted(value);
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.value();
+        self.quoted(&STANDARD.encode(value));
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], scale: i32) {
+        self.plain(&java_decimal(unscaled, scale));
+    }
+
+    fn begin_struct(&mut self) {
+        self.open(b'{');
+    }
+
+    fn field(&mut self, name: &FieldName) {
+        self.value();
+        self.quoted(name.as_str());
+        self.out.push(b':');
+        self.separate = false;
+    }
+
+    fn end_struct(&mut self) {
+        self.close(b'}');
+    }
+
+    fn begin_array(&mut self, _length: usize) {
+        self.open(b'[');
+    }
+
+    fn end_array(&mut self) {
+        self.close(b']');
+    }
+
+    fn begin_map(&mut self, _length: usize) {
+        self.open(b'{');
+    }
+
+    fn map_key(&mut self, key: &str) {
+        self.value();
+        self.quoted(key);
+        self.out.push(b':');
+        self.separate = false;
+    }
+
+    fn end_map(&mut self) {
+        self.close(b'}');
+    }
+
+    fn fragment(&mut self, fields: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(fields);
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { length: self.out.len(), separate: self.separate }
+    }
+
+    fn rewind(&mut self, mark: Mark) {
+        self.out.truncate(mark.length);
+        self.separate = mark.separate;
+    }
+
+    fn take_since(&mut self, mark: Mark, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(self.out.get(mark.length..).unwrap_or_default());
+        self.rewind(mark);
+    }
+}
+
+/// Connect prints what lies before 1970-01-02 as a time of day, whole days as a date, the rest as both; in UTC.
+fn java_date(ms: i64) -> String {
+    let (days, of_day) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
+    let (seconds, fraction) = (of_day / 1000, of_day % 1000);
+    let time = format!("{:02}:{:02}:{:02}.{fraction:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if ms < DAY_MS {
+        return time;
+    }
+    // Days to a civil date, from the 400-year cycle that begins on a 1st of March.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    if of_day == 0 { date } else { format!("{date}T{time}") }
+}
+
+/// `BigDecimal.toString`: plain unless the scale is negative or the number very small.
+fn java_decimal(unscaled: &[u8], scale: i32) -> String {
+    let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
+    let digits = magnitude(unscaled, negative);
+    let scale = i64::from(scale);
+    let exponent = digits.len() as i64 - 1 - scale;
+    let sign = if negative { "-" } else { "" };
+    if scale >= 0 && exponent >= -6 {
+        let scale = scale as usize;
+        let padded = format!("{digits:0>width$}", width = scale + 1);
+        let (integer, fraction) = padded.split_at(padded.len() - scale);
+        let point = if scale > 0 { "." } else { "" };
+        return format!("{sign}{integer}{point}{fraction}");
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    let power = if exponent == 0 { String::new() } else { format!("E{exponent:+}") };
+    format!("{sign}{first}{point}{rest}{power}")
+}
+
+/// Decimal digits of a two's complement number without its sign.
+fn magnitude(bytes: &[u8], negative: bool) -> String {
+    // Base 10⁹, lowest first.
+    let mut parts: Vec<u64> = vec![0];
+    for byte in bytes {
+        let mut carry = u64::from(if negative { !byte } else { *byte });
+        for part in &mut parts {
+            let value = *part * 256 + carry;
+            *part = value % 1_000_000_000;
+            carry = value / 1_000_000_000;
+        }
+        if carry > 0 {
+            parts.push(carry);
+        }
+    }
+    let mut carry = u64::from(negative);
+    for part in &mut parts {
+        *part += carry;
+        carry = *part / 1_000_000_000;
+        *part %= 1_000_000_000;
+    }
+    if carry > 0 {
+        parts.push(carry);
+    }
+    let mut parts = parts.iter().rev();
+    let mut text = parts.next().map(u64::to_string).unwrap_or_default();
+    parts.for_each(|part| text.push_str(&format!("{part:09}")));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_look_as_java_prints_them() {
+        for (unscaled, scale, expected) in [
+            (&[0x01, 0x5e][..], 2, "3.50"),
+            (&[0xff], 2, "-0.01"),
+            (&[0], 0, "0"),
+            (&[0], 2, "0.00"),
+            (&[1], 7, "1E-7"),
+            (&[12], 8, "1.2E-7"),
+            (&[5], -2, "5E+2"),
+            (&[0x80], 0, "-128"),
+            (&[0xff, 0x00], 0, "-256"),
+            (&[0x0d, 0xe0, 0xb6, 0xb3, 0xa7, 0x64, 0x00, 0x00], 18, "1.000000000000000000"),
+        ] {
+            assert_eq!(java_decimal(unscaled, scale), expected);
+        }
+    }
+
+    #[test]
+    fn dates_look_as_connect_prints_them() {
+        for (ms, expected) in [
+            (1_709_251_200_000, "2024-03-01"),
+            (1_709_210_096_789, "2024-02-29T12:34:56.789Z"),
+            (45_296_789, "12:34:56.789Z"),
+            (0, "00:00:00.000Z"),
+            (-1, "23:59:59.999Z"),
+            (86_400_000, "1970-01-02"),
+        ] {
+            assert_eq!(java_date(ms), expected);
+        }
+    }
+
+    #[test]
+    fn structs_escape_quotes_and_backslashes_only() {
+        let mut writer = HeaderWriter::default();
+        writer.begin_struct();
+        writer.field(&FieldName::new("a\"b"));
+        writer.string("x\\\n\"");
+        writer.field(&FieldName::new("n"));
+        writer.float64(f64::NAN);
+        writer.field(&FieldName::new("d"));
+        writer.expect(Integers::Days);
+        writer.int(19_783);
+        writer.field(&FieldName::new("z"));
+        writer.null();
+        writer.end_struct();
+        let text = String::from_utf8(writer.as_bytes().to_vec()).unwrap();
+        assert_eq!(text, "{\"a\\\"b\":\"x\\\\\n\\\"\",\"n\":NaN,\"d\":2024-03-01,\"z\":null}");
+    }
+}

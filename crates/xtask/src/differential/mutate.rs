@@ -1,0 +1,191 @@
+//! Changes records in every way that matters and counts which changes the comparer does not find.
+
+use std::fmt;
+
+use super::compare::{Verdict, compare};
+use super::json::Json;
+use super::stage::Side;
+use super::topics::Record;
+
+/// Records of one topic that are changed: the first of each kind is what matters, the rest repeats it.
+const RECORDS_PER_TOPIC_MAX: usize = 6;
+
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    tried: u64,
+    missed: Vec<String>,
+}
+
+impl Tally {
+    /// Both sides hold the second side's records, one of them changed.
+    pub(super) fn run(&mut self, sides: &[Side; 2]) {
+        let [_, side] = sides;
+        let mut topics: Vec<&str> = side.records.iter().map(|record| record.topic.as_str()).collect();
+        topics.dedup();
+        for topic in topics {
+            let records: Vec<Record> = side
+                .records
+                .iter()
+                .filter(|record| record.topic == topic)
+                .take(RECORDS_PER_TOPIC_MAX)
+                .cloned()
+                .collect();
+            self.lists(&records);
+            for index in 0..records.len() {
+                self.record(&records, index);
+            }
+        }
+    }
+
+    /// Drop, repeat and swap records.
+    fn lists(&mut self, records: &[Record]) {
+        for index in 0..records.len() {
+            let mut changed = records.to_vec();
+            changed.remove(index);
+            self.check(records, &changed, "dropped");
+            let mut changed = records.to_vec();
+            changed.insert(index, records[index].clone());
+            self.check(records, &changed, "repeated");
+            if index > 0 && records[index] != records[index - 1] {
+                let mut changed = records.to_vec();
+                changed.swap(index, index - 1);
+                self.check(records, &changed, "swapped");
+            }
+        }
+    }
+
+    fn record(&mut self, records: &[Record], index: usize) {
+        let original = &records[index];
+        let mut change = |what: String, changed: Record| {
+            let mut list = records.to_vec();
+            list[index] = changed;
+            self.check(records, &list, &what);
+        };
+        change("partition".to_owned(), Record { partition: original.partition + 1, ..original.clone() });
+        change("topic".to_owned(), Record { topic: format!("{}x", original.topic), ..original.clone() });
+        let key = original.key.is_none().then(|| b"null".to_vec());
+        change("key null".to_owned(), Record { key, ..original.clone() });
+        let value = original.value.is_none().then(|| b"null".to_vec());
+        change("value null".to_owned(), Record { value, ..original.clone() });
+        for header in 0..original.headers.len() {
+            let mut changed = original.clone();
+            changed.headers.remove(header);
+            change("header dropped".to_owned(), changed);
+            let mut changed = original.clone();
+            changed.headers[header].1 = Some(b"other".to_vec());
+            change("header changed".to_owned(), changed);
+            if header > 0 {
+                let mut changed = original.clone();
+                changed.headers.swap(header, header - 1);
+                change("headers swapped".to_owned(), changed);
+            }
+        }
+        for (part, bytes) in [("key", &original.key), ("value", &original.value)] {
+            let Some(bytes) = bytes else { continue };
+            let with = |bytes: Vec<u8>| match part {
+                "key" => Record { key: Some(bytes), ..original.clone() },
+                _ => Record { value: Some(bytes), ..original.clone() },
+            };
+            // Single bytes: all of a short record, a spread over a long one.
+            let step = bytes.len() / 400 + 1;
+            for at in (0..bytes.len()).step_by(step).filter(|at| !is_clock(bytes, *at)) {
+                let mut changed = bytes.clone();
+                changed[at] ^= 0x01;
+                change(format!("{part} byte {at} of {}", bytes.len()), with(changed));
+            }
+            if let Ok(json) = Json::parse(bytes) {
+                let mut variants = Vec::new();
+                mutants(
+                    &json,
+                    &mut String::new(),
+                    &mut |path, mutant| variants.push((path, mutant)),
+                    &|json| json,
+                );
+                for (path, mutant) in variants.into_iter().step_by(step) {
+                    change(format!("{part} {path}"), with(mutant.text().into_bytes()));
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, left: &[Record], right: &[Record], what: &str) {
+        self.tried += 1;
+        let found = compare(left, right).iter().any(|judged| {
+            matches!(judged.verdict, Verdict::Different(_) | Verdict::Missing(_) | Verdict::Extra(_))
+        });
+        if !found {
+            let topic = left.first().map_or("", |record| record.topic.as_str());
+            self.missed.push(format!("{topic}: {what}"));
+        }
+    }
+
+    pub(super) fn all_found(&self) -> bool {
+        self.tried > 0 && self.missed.is_empty()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for missed in self.missed.iter().take(20) {
+            writeln!(f, "not found: {missed}")?;
+        }
+        let found = self.tried - self.missed.len() as u64;
+        write!(f, "mutations: {found} of {} found", self.tried)
+    }
+}
+
+/// Whether the byte stands in what two runs need not have in common: the last three members of an envelope,
+/// and what tells the moment of a snapshot.
+fn is_clock(bytes: &[u8], at: usize) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let tail = text.rfind("\"op\":").unwrap_or(text.len());
+    let digits = bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let in_source = text.rfind("\"source\":{\"version\"").is_some_and(|start| at > start);
+    digits && (at > tail || text.contains("\"op\":\"r\"") && in_source)
+}
+
+/// Every document that differs from this one by one member or element: taken away, renamed, changed or moved.
+fn mutants(json: &Json, path: &mut String, emit: &mut impl FnMut(String, Json), wrap: &dyn Fn(Json) -> Json) {
+    match json {
+        Json::Object(members) => {
+            for (index, (name, value)) in members.iter().enumerate() {
+                let mut fewer = members.clone();
+                fewer.remove(index);
+                emit(format!("{path}.{name} taken away"), wrap(Json::Object(fewer)));
+                let mut renamed = members.clone();
+                renamed[index].0.push('x');
+                emit(format!("{path}.{name} renamed"), wrap(Json::Object(renamed)));
+                if index > 0 && !path.rsplit('.').next().is_some_and(|name| name.starts_with("hs")) {
+                    let mut moved = members.clone();
+                    moved.swap(index, index - 1);
+                    emit(format!("{path}.{name} moved"), wrap(Json::Object(moved)));
+                }
+                let length = path.len();
+                path.push('.');
+                path.push_str(name);
+                mutants(value, path, emit, &|inner| {
+                    let mut changed = members.clone();
+                    changed[index].1 = inner;
+                    wrap(Json::Object(changed))
+                });
+                path.truncate(length);
+            }
+        }
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let mut fewer = items.clone();
+                fewer.remove(index);
+                emit(format!("{path}[{index}] taken away"), wrap(Json::Array(fewer)));
+                mutants(item, path, emit, &|inner| {
+                    let mut changed = items.clone();
+                    changed[index] = inner;
+                    wrap(Json::Array(changed))
+                });
+            }
+        }
+        Json::Null => emit(format!("{path} not null"), wrap(Json::Bool(false))),
+        Json::Bool(value) => emit(format!("{path} other"), wrap(Json::Bool(!value))),
+        Json::Number(text) => emit(format!("{path} as text"), wrap(Json::String(text.clone()))),
+        Json::String(text) => emit(format!("{path} longer"), wrap(Json::String(format!("{text}x")))),
+    }
+}

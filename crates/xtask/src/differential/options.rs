@@ -1,0 +1,103 @@
+//! Option sets under which the type scenarios run.
+
+use anyhow::{Context as _, Result};
+
+/// One connector property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+impl Setting {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let (key, value) = text.trim().split_once('=').with_context(|| format!("{text}: want key=value"))?;
+        Ok(Setting::new(key, value))
+    }
+
+    pub(super) fn new(key: &str, value: &str) -> Self {
+        Setting { key: key.to_owned(), value: value.to_owned() }
+    }
+}
+
+/// A named set of properties.
+#[derive(Debug, Clone)]
+pub(super) struct OptionSet {
+    pub(super) name: String,
+    pub(super) settings: Vec<Setting>,
+}
+
+impl OptionSet {
+    fn new(name: &str, settings: &[&str]) -> Self {
+        let settings = settings.iter().filter_map(|text| Setting::parse(text).ok()).collect();
+        OptionSet { name: name.to_owned(), settings }
+    }
+}
+
+const DECIMAL: [&str; 3] = ["precise", "string", "double"];
+const TIME: [&str; 6] =
+    ["adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds", "nanoseconds"];
+const BINARY: [&str; 4] = ["bytes", "base64", "base64-url-safe", "hex"];
+
+/// Few sets that touch each mode once: for every change.
+pub(super) fn quick() -> Vec<OptionSet> {
+    vec![
+        OptionSet::new("default", &[]),
+        modes("double", "connect", "hex", true),
+        modes("string", "isostring", "base64", false),
+        OptionSet::new("unknown", &["include.unknown.datatypes=true", "time.precision.mode=nanoseconds"]),
+    ]
+}
+
+/// Every decimal mode with every time mode, the others in turn, and single options that change the form.
+pub(super) fn full() -> Vec<OptionSet> {
+    let mut sets = vec![OptionSet::new("default", &[])];
+    let mut turn = 0;
+    for decimal in DECIMAL {
+        for time in TIME {
+            let binary = BINARY.get(turn % BINARY.len()).copied().unwrap_or("bytes");
+            sets.push(modes(decimal, time, binary, turn % 2 == 1));
+            turn += 1;
+        }
+    }
+    for binary in BINARY {
+        let binary_mode = format!("binary.handling.mode={binary}");
+        let settings = ["include.unknown.datatypes=true", &binary_mode];
+        sets.push(OptionSet::new(&format!("unknown-{binary}"), &settings));
+    }
+    let single: &[(&str, &[&str])] = &[
+        ("schemas-off", &["key.converter.schemas.enable=false", "value.converter.schemas.enable=false"]),
+        ("schemas-key", &["value.converter.schemas.enable=false"]),
+        ("schemas-value", &["key.converter.schemas.enable=false"]),
+        ("tombstones-off", &["tombstones.on.delete=false"]),
+        ("no-data", &["snapshot.mode=no_data"]),
+        ("null-stays-null", &["value.converter.replace.null.with.default=false"]),
+        ("headers-off", &["extended.headers.enabled=false"]),
+        ("placeholder", &["unavailable.value.placeholder=gone"]),
+        ("placeholder-hex", &["unavailable.value.placeholder=hex:00ff10"]),
+        ("truncate-events", &["skipped.operations=none"]),
+        ("skip-updates", &["skipped.operations=u"]),
+        ("skip-creates", &["skipped.operations=c"]),
+        ("skip-deletes", &["skipped.operations=d,t"]),
+        ("money-digits", &["money.fraction.digits=4"]),
+        ("delimiter", &["topic.delimiter=-"]),
+        (
+            "partitions",
+            &["topic.creation.default.partitions=4", "topic.creation.default.replication.factor=1"],
+        ),
+    ];
+    sets.extend(single.iter().map(|(name, settings)| OptionSet::new(name, settings)));
+    sets
+}
+
+fn modes(decimal: &str, time: &str, binary: &str, texts: bool) -> OptionSet {
+    let settings = [
+        format!("decimal.handling.mode={decimal}"),
+        format!("time.precision.mode={time}"),
+        format!("binary.handling.mode={binary}"),
+        format!("hstore.handling.mode={}", if texts { "map" } else { "json" }),
+        format!("interval.handling.mode={}", if texts { "string" } else { "numeric" }),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    OptionSet::new(&format!("{decimal}-{time}-{binary}"), &settings)
+}

@@ -1,0 +1,18 @@
+-- bytea and bit strings
+--> setup
+CREATE TABLE t (id serial PRIMARY KEY, b bytea, b1 bit, b3 bit(3), b16 bit(16), b40 bit(40), vb bit varying, vb1 varbit(1), vb5 varbit(5));
+CREATE TABLE required (id serial PRIMARY KEY, b bytea NOT NULL, b1 bit NOT NULL, b16 bit(16) NOT NULL, vb5 varbit(5) NOT NULL);
+--> rows
+INSERT INTO t (b, b1, b3, b16, b40, vb, vb1, vb5) VALUES
+  ('\x00017f80ff', B'1', B'101', B'0000000100000001', B'1000000000000000000000000000000000000000', B'10110', B'1', B'101'),
+  ('\x', B'0', B'000', B'1000000000000000', B'0000000000000000000000000000000000000001', B'', B'0', B''),
+  (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+  (decode(repeat('ab', 100), 'hex'), B'1', B'111', B'1111111111111111', B'0000000000000000000000000000000000000000', B'000000000', B'', B'00000'),
+  ('\x3f3e3f3e', B'1', B'001', B'0000000010000000', B'0000000011111111000000001111111100000000', B'1111111100000000111111110000000010000000', B'1', B'11111');
+INSERT INTO required (b, b1, b16, vb5) VALUES ('\x01', B'1', B'0000000000000001', B'1'), ('\x02', B'0', B'0000000000000000', B'0');
+--> stream
+UPDATE t SET b = '\xffff' WHERE id = 1;
+UPDATE t SET id = 1001 WHERE id = 2;
+DELETE FROM t WHERE id = 3;
+UPDATE required SET id = 1001 WHERE id = 1;
+DELETE FROM required WHERE id = 2;
