@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// Build cdcd with optimisations
     #[arg(long)]
     release: bool,
+    /// t9: only the situations of this id, for instance B12
+    #[arg(long, value_name = "ID")]
+    only: Option<String>,
     /// A connector property of every capture, KEY=VALUE; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -89,6 +92,7 @@ struct Options {
     pg: u16,
     brokers: u8,
     deadline: Instant,
+    only: Option<String>,
     set: Vec<(String, String)>,
 }
 
@@ -134,10 +138,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let name = args.id.name();
     let again = format!(
         "cargo xtask chaos {name} --kills {kills} --changes {changes} --seed {seed} --pg {} --brokers {} --seconds \
-         {seconds}{}{}",
+         {seconds}{}{}{}",
         args.pg,
         args.brokers,
         if args.release { " --release" } else { "" },
+        args.only.iter().map(|id| format!(" --only {id}")).collect::<String>(),
         args.set.iter().map(|pair| format!(" --set {pair}")).collect::<String>(),
     );
     say(&again);
@@ -168,6 +173,7 @@ fn inner(args: &Args) -> Result<()> {
         pg: args.pg,
         brokers: args.brokers,
         deadline: Instant::now() + Duration::from_secs(args.seconds.with_context(|| needed("seconds"))?),
+        only: args.only.clone(),
         set: arena::pairs(&args.set)?,
     };
     for service in services::known()? {

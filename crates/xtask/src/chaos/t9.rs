@@ -33,6 +33,8 @@ struct Case {
     /// The errors that are right here; empty for any named one.
     names: &'static [&'static str],
     provoke: fn(&mut Ground) -> Result<Outcome>,
+    /// Beyond what is promised: shown, and not counted as a failure.
+    is_limit: bool,
 }
 
 /// In the order of the catalogue. Those that replace the server come last.
@@ -61,6 +63,14 @@ const CASES: &[Case] = &[
     case("C3", "publication younger than the slot", &["E_PUBLICATION_HISTORY"], catalog::publication_younger),
     case("E10", "data topic re-created", &["E_TOPIC_RECREATED"], kafka::topic_recreated),
     case("B12", "server restored to an earlier state", &["E_SERVER_BEHIND"], failover::restored),
+    // Same server, same timeline, and nothing in its numbers says that this history is another one.
+    Case {
+        id: "B12",
+        what: "… that has outgrown the position",
+        names: &[],
+        provoke: failover::restored_and_outgrown,
+        is_limit: true,
+    },
     case("B13", "promoted standby without the slot", &["E_SLOT_MISSING"], failover::promoted_without_slot),
     case("B14", "promoted standby, slot re-created", &["E_GAP_SLOT_AHEAD"], failover::promoted_with_new_slot),
     case("B15", "promoted standby that lagged", &["E_DIVERGED"], failover::promoted_lagging),
@@ -73,7 +83,7 @@ const fn case(
     names: &'static [&'static str],
     provoke: fn(&mut Ground) -> Result<Outcome>,
 ) -> Case {
-    Case { id, what, names, provoke }
+    Case { id, what, names, provoke, is_limit: false }
 }
 
 /// What the capture did.
@@ -98,14 +108,17 @@ pub(super) fn run(options: &Options, binary: &Path) -> Result<()> {
     let mut ground = Ground::prepare(options, binary)?;
     let mut lines = Vec::new();
     let mut failed = 0;
-    for case in CASES {
+    let wanted = |case: &&Case| options.only.as_ref().is_none_or(|id| id == case.id);
+    let cases: Vec<&Case> = CASES.iter().filter(wanted).collect();
+    ensure!(!cases.is_empty(), "--only: no such situation");
+    for case in &cases {
         ground.in_time()?;
         say(&format!("{} {}", case.id, case.what));
         let found = (case.provoke)(&mut ground);
         let line = match &found {
             Ok(outcome) => {
                 let verdict = verdict(case, outcome);
-                failed += u32::from(verdict != Verdict::Guarded);
+                failed += u32::from(verdict != Verdict::Guarded && !case.is_limit);
                 row(case, verdict, outcome)
             }
             Err(error) => {
@@ -122,7 +135,7 @@ pub(super) fn run(options: &Options, binary: &Path) -> Result<()> {
     for line in lines {
         println!("{line}");
     }
-    ensure!(failed == 0, "{failed} of {} situations did not end with their named error", CASES.len());
+    ensure!(failed == 0, "{failed} of {} situations did not end with their named error", cases.len());
     Ok(())
 }
 

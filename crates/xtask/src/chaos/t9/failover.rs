@@ -26,6 +26,22 @@ fn start_again(ground: &mut Ground) -> Result<()> {
 }
 
 pub(super) fn restored(ground: &mut Ground) -> Result<Outcome> {
+    let (stage, _) = restore(ground)?;
+    stage.insert(1_000)?;
+    stage.watch(ground)
+}
+
+/// The restored server writes until its log is longer than what the capture has seen.
+pub(super) fn restored_and_outgrown(ground: &mut Ground) -> Result<Outcome> {
+    let (stage, position) = restore(ground)?;
+    stage.insert(1_000)?;
+    grow_past(&ground.postgres, &stage.name, &position)?;
+    stage.insert(2_000)?;
+    stage.watch(ground)
+}
+
+/// A server that is back at the state of a backup, and the position of a capture that has seen more.
+fn restore(ground: &mut Ground) -> Result<(Stage, String)> {
     let stage = Stage::new(ground)?;
     let (own, backup) = (ground.postgres.service(), second(ground, "backup"));
     services::down(&own)?;
@@ -34,12 +50,12 @@ pub(super) fn restored(ground: &mut Ground) -> Result<Outcome> {
     // More than the restored server will write before it is looked at.
     stage.sql("INSERT INTO t SELECT i FROM generate_series(10000, 60000) i")?;
     stage.catch_up(ground)?;
+    let position = wal_end(&ground.postgres)?;
     services::down(&own)?;
     services::copy_postgres(&backup, &own)?;
     services::wipe(&backup)?;
     start_again(ground)?;
-    stage.insert(1_000)?;
-    stage.watch(ground)
+    Ok((stage, position))
 }
 
 /// A stage on the primary, and a standby that has followed so far.
