@@ -174,5 +174,5 @@ pub const SOURCE: &[Known] = &[
     yes("cdcd.retry.budget.ms"),
     yes("cdcd.delivery"),
     yes("cdcd.headers"),
-    yes("cdcd.require.durable"),
+    refused("cdcd.require.durable", "false", NOT_YET),
 ];

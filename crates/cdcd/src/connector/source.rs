@@ -143,8 +143,6 @@ pub struct SourceSettings {
     pub admin: ClientConfig,
     /// `exactly.once.support` and `cdcd.delivery`
     pub exactly_once: ExactlyOnce,
-    /// `cdcd.require.durable`: refuse topics that one lost broker takes along.
-    pub require_durable: bool,
     /// How topics are made.
     pub topic_creation: TopicCreation,
     /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
@@ -198,7 +196,6 @@ impl SourceSettings {
             consumer: client("consumer")?,
             admin: client("admin")?,
             exactly_once: exactly_once(properties)?,
-            require_durable: properties.boolean("cdcd.require.durable", false)?,
             topic_creation: TopicCreation::new(properties)?,
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
