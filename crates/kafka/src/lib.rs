@@ -3,7 +3,7 @@
 //!
 //! [`config`] reads Java's client property names, [`producer`] sends records, [`admin`] makes and describes
 //! topics, [`compacted`] reads the newest value of each key of a small topic, [`consumer`] reads a group's
-//! partitions from where it is told to, [`scan`] reads whole topics once.
+//! partitions from where it is told to, [`scan`] reads whole topics once, [`registry`] asks a schema registry.
 
 pub mod admin;
 pub mod compacted;
@@ -13,6 +13,7 @@ mod error;
 mod ffi;
 pub mod producer;
 pub mod progress;
+pub mod registry;
 pub mod scan;
 
 pub use config::ClientConfig;
