@@ -10,7 +10,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use cdcd_benches::streams::{self, Stream};
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
-use cdcd_capture::config::{Config, Filters, JsonOptions, Modes, SkippedOperations};
+use cdcd_capture::config::{Config, Converter, Filters, JsonOptions, Modes, SkippedOperations};
+use cdcd_capture::converter::AvroOptions;
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
 use cdcd_capture::{Capture, Flow, Start};
 use cdcd_debezium::format::json::JsonWriter;
@@ -142,8 +143,7 @@ fn typed(stream: &Stream, decoder: &mut Decoder, mappings: &[Mapping<Sum>]) -> i
     sum.0
 }
 
-fn config(schemas: bool) -> Config {
-    let json = JsonOptions { schemas, null_as_default: true };
+fn config(converter: Converter) -> Config {
     Config {
         topic_prefix: "cdc".to_owned(),
         topic_delimiter: ".".to_owned(),
@@ -159,15 +159,17 @@ fn config(schemas: bool) -> Config {
         conversion_failure: Default::default(),
         extended_headers: true,
         event_ids: false,
-        key: json,
-        value: json,
+        key: converter,
+        value: converter,
+        schema_names: Default::default(),
+        field_names: Default::default(),
         column_rules: Default::default(),
         heartbeat: None,
     }
 }
 
 /// The whole engine: frames to records, key, value and headers.
-fn events(stream: &Stream, schemas: bool) -> usize {
+fn events(stream: &Stream, converter: Converter) -> usize {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
@@ -176,7 +178,7 @@ fn events(stream: &Stream, schemas: bool) -> usize {
         status_interval_ns: i64::MAX,
         lineage: 0,
     };
-    let mut capture = Capture::new(config(schemas), start).unwrap();
+    let mut capture = Capture::new(config(converter), start).unwrap();
     let facts = TableFacts {
         columns: stream
             .columns
@@ -194,6 +196,9 @@ fn events(stream: &Stream, schemas: bool) -> usize {
         capture.handle_xlog_data(&data, 1_795_170_021_207_940_471).unwrap();
         if capture.poll_catalog_request().is_some() {
             capture.handle_catalog(&facts).unwrap();
+            while let Some(subject) = capture.poll_schema_request().map(|request| request.subject.clone()) {
+                capture.handle_schema_id(&subject, 1);
+            }
         }
         if nth % 256 == 255 {
             capture.send_records(|record| {
@@ -250,8 +255,14 @@ fn bench(criterion: &mut Criterion) {
             let mut decoder = Decoder::new();
             bencher.iter(|| typed(&stream, &mut decoder, &mappings));
         });
-        group.bench_function("json", |bencher| bencher.iter(|| events(&stream, false)));
-        group.bench_function("json_schemas", |bencher| bencher.iter(|| events(&stream, true)));
+        let bare = JsonOptions { schemas: false, ..JsonOptions::default() };
+        for (name, converter) in [
+            ("json", bare.into()),
+            ("json_schemas", JsonOptions::default().into()),
+            ("avro", Converter::Avro(AvroOptions::default())),
+        ] {
+            group.bench_function(name, |bencher| bencher.iter(|| events(&stream, converter)));
+        }
         peers(&mut group, &stream);
         group.finish();
     }

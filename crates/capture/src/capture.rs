@@ -1,7 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::format::avro;
 use cdcd_debezium::format::json::Frame;
+use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::record::Record;
 use cdcd_debezium::source::{self, Fragments, Snapshot};
 use cdcd_debezium::topic;
@@ -14,6 +16,7 @@ use cdcd_pgoutput::{Decoder, Lsn};
 
 use crate::catalog::{CatalogRequest, TableFacts};
 use crate::config::Config;
+use crate::converter::{Framing, Half, SchemaRequest};
 use crate::error::Error;
 use crate::outbox::{ContextHeaders, Entry, Flow, Headers, Outbox, Range};
 use crate::plan::{Plan, TableShape};
@@ -45,7 +48,7 @@ pub struct Start {
 /// The state machine of one connector.
 ///
 /// The run loop gives it frames ([`Capture::handle_xlog_data`], [`Capture::handle_keepalive`]), answers its
-/// catalog questions before the next frame, takes its records ([`Capture::send_records`]), and makes them durable
+/// catalog questions and then its schema questions before the next frame, takes its records ([`Capture::send_records`]), and makes them durable
 /// together with a position when told to ([`Capture::poll_commit`], [`Capture::handle_committed`]). `now` is
 /// nanoseconds since 1970.
 pub struct Capture {
@@ -61,6 +64,8 @@ struct Engine {
     tables: Tables,
     topics: Vec<String>,
     catalog_request: Option<(TableShape, CatalogRequest)>,
+    schema_requests: VecDeque<(Framed, SchemaRequest)>,
+    heartbeat_frames: [Frame; 2],
     outbox: Outbox,
     progress: Progress,
     fragments: Fragments,
@@ -80,6 +85,13 @@ struct Engine {
     reread: Option<Reread>,
     heartbeat_at: Option<i64>,
     stats: Stats,
+}
+
+/// Whose frame needs a schema id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framed {
+    Table(usize, Half),
+    Heartbeat(Half),
 }
 
 /// Tables by OID.
@@ -111,7 +123,7 @@ impl Capture {
             version: config.connector_version.clone(),
             name: config.topic_prefix.clone(),
             db: config.database.clone(),
-            null_as_default: config.value.null_as_default,
+            null_as_default: config.value.null_as_default(),
         };
         let context = ContextHeaders {
             lineage: (start.lineage > 0).then(|| start.lineage.to_string()),
@@ -119,7 +131,7 @@ impl Capture {
                 [config.topic_prefix.clone(), "0".to_owned(), "postgresql".to_owned(), config.run_id.clone()]
             }),
         };
-        Ok(Capture {
+        let mut capture = Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
             engine: Engine {
@@ -128,7 +140,9 @@ impl Capture {
                 tables: Tables::default(),
                 topics: Vec::new(),
                 catalog_request: None,
-                outbox: Outbox::default(),
+                schema_requests: VecDeque::new(),
+                heartbeat_frames: [Frame::bare(), Frame::bare()],
+                outbox: Outbox::new(config.key.writer(), config.value.writer()),
                 progress: Progress::new(start.done_end_lsn, start.status_interval_ns),
                 fragments: Fragments::default(),
                 serial: 0,
@@ -145,7 +159,9 @@ impl Capture {
                 stats: Stats::default(),
                 config,
             },
-        })
+        };
+        capture.engine.frame_heartbeats();
+        Ok(capture)
     }
 
     /// Takes one XLogData frame.
@@ -155,6 +171,7 @@ impl Capture {
     /// definite, and the frame's records are then not to be sent.
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
+        debug_assert!(self.engine.schema_requests.is_empty(), "a schema waits for its id");
         let message =
             self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
@@ -191,6 +208,32 @@ impl Capture {
         match self.engine.catalog_request.take() {
             Some((shape, _)) => self.engine.plan_table(shape, facts).map(|_| ()),
             None => Ok(()),
+        }
+    }
+
+    /// A schema whose id must be told before the next frame, row or timer: of a heartbeat from the start on, of a table
+    /// once its catalog question is answered or its snapshot begun.
+    pub fn poll_schema_request(&self) -> Option<&SchemaRequest> {
+        self.engine.schema_requests.front().map(|(_, request)| request)
+    }
+
+    /// The id of the schema that was asked for under `subject`.
+    pub fn handle_schema_id(&mut self, subject: &str, id: u32) {
+        let engine = &mut self.engine;
+        let Some((framed, _)) =
+            engine.schema_requests.pop_front_if(|(_, request)| request.subject == subject)
+        else {
+            debug_assert!(false, "no schema of {subject} was asked for");
+            return;
+        };
+        let frame = avro::frame(id);
+        match framed {
+            Framed::Table(index, half) => {
+                if let Some(plan) = engine.tables.plans.get_mut(index) {
+                    plan.set_frame(half, frame);
+                }
+            }
+            Framed::Heartbeat(half) => engine.heartbeat_frames[half as usize] = frame,
         }
     }
 
@@ -570,7 +613,7 @@ impl Engine {
 
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
-        self.fragments.render(&self.constants, &transaction, &mut self.outbox.writer);
+        self.fragments.render(&self.constants, &transaction, &mut self.outbox.value);
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
@@ -605,12 +648,14 @@ impl Engine {
             &shape.table,
         );
         let topic = self.topic_index(&name);
-        let plan = Plan::new(&self.config, &shape, facts, (topic, &name))?;
+        let mut plan = Plan::new(&self.config, &shape, facts, (topic, &name))?;
         self.tables.last = None;
         let index = match self.tables.by_oid.get(&shape.oid).and_then(|known| known.plan) {
             Some(index) => index,
             None => self.tables.plans.len(),
         };
+        let requests = plan.requests.drain(..);
+        self.schema_requests.extend(requests.map(|request| (Framed::Table(index, request.half), request)));
         match self.tables.plans.get_mut(index) {
             Some(slot) => *slot = plan,
             None => self.tables.plans.push(plan),
@@ -689,7 +734,7 @@ impl Engine {
         now_ns: i64,
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
-        plan.source.render(self.serial, (&plan.schema, &plan.table), transaction, &mut self.outbox.writer);
+        plan.source.render(self.serial, (&plan.schema, &plan.table), transaction, &mut self.outbox.value);
         Some(Writer {
             config: &self.config,
             plan,
@@ -703,21 +748,35 @@ impl Engine {
         })
     }
 
+    /// Puts schemas around heartbeats, or asks for their ids.
+    fn frame_heartbeats(&mut self) {
+        let Some(heartbeat) = &self.config.heartbeat else { return };
+        for (half, converter, schema) in [
+            (Half::Key, &self.config.key, envelope::heartbeat_key_schema()),
+            (Half::Value, &self.config.value, envelope::heartbeat_schema()),
+        ] {
+            match converter.framing(half, &heartbeat.topic, &schema) {
+                Ok(Framing::Known(frame)) => self.heartbeat_frames[half as usize] = frame,
+                Ok(Framing::Asked(request)) => {
+                    self.schema_requests.push_back((Framed::Heartbeat(half), request));
+                }
+                Err(error) => debug_assert!(false, "names of our own: {error}"),
+            }
+        }
+    }
+
     /// Writes a heartbeat.
     fn heartbeat(&mut self, now_ns: i64) {
         let Some(heartbeat) = &self.config.heartbeat else { return };
         self.heartbeat_at = Some(now_ns);
         let topic_name = heartbeat.topic.clone();
         let topic = self.topic_index(&topic_name);
-        let key_schema = envelope::heartbeat_key_schema();
-        let value_schema = envelope::heartbeat_schema();
-        let key_frame = if self.config.key.schemas { Frame::with_schema(&key_schema) } else { Frame::bare() };
-        let value_frame =
-            if self.config.value.schemas { Frame::with_schema(&value_schema) } else { Frame::bare() };
-        let prefix = self.config.topic_prefix.clone();
-        let key = self.small_record(&key_frame, "serverName", |writer| writer.string(&prefix));
-        let value =
-            self.small_record(&value_frame, "ts_ms", |writer| writer.int(now_ns.div_euclid(1_000_000)));
+        let [key_frame, value_frame] = &self.heartbeat_frames;
+        let prefix = &self.config.topic_prefix;
+        let key = small_record(&mut self.outbox.key, key_frame, "serverName", |writer| writer.string(prefix));
+        let value = small_record(&mut self.outbox.value, value_frame, "ts_ms", |writer| {
+            writer.int(now_ns.div_euclid(1_000_000));
+        });
         self.outbox.push(Entry {
             topic,
             key: Some(key),
@@ -727,23 +786,22 @@ impl Engine {
         });
         self.stats.records += 1;
     }
+}
 
-    fn small_record(
-        &mut self,
-        frame: &Frame,
-        field: &str,
-        write: impl FnOnce(&mut cdcd_debezium::format::json::JsonWriter),
-    ) -> Range {
-        let writer = &mut self.outbox.writer;
-        let start = writer.mark().length;
-        writer.begin_record(&frame.prefix);
-        writer.begin_struct();
-        writer.field(&FieldName::new(field));
-        write(writer);
-        writer.end_struct();
-        writer.end_record(&frame.suffix);
-        Range { start, end: writer.mark().length }
-    }
+fn small_record(
+    writer: &mut RecordWriter,
+    frame: &Frame,
+    field: &str,
+    write: impl FnOnce(&mut RecordWriter),
+) -> Range {
+    let start = writer.mark().length;
+    writer.begin_record(&frame.prefix);
+    writer.begin_struct();
+    writer.field(&FieldName::new(field));
+    write(writer);
+    writer.end_struct();
+    writer.end_record(&frame.suffix);
+    Range { start, end: writer.mark().length }
 }
 
 impl Tables {

@@ -2,7 +2,6 @@
 //!
 //! Rules touch the row, never the key. Lengths, scales and names of types are those that Debezium streams with.
 
-use cdcd_debezium::format::json::JsonWriter;
 use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, Mark, ValueWriter};
 use md5::{Digest as _, Md5};
@@ -156,17 +155,16 @@ impl Transform {
     }
 
     /// Changes the text that was written since `mark`; anything but text stays.
-    pub(crate) fn rewrite(&self, mark: Mark, writer: &mut JsonWriter) {
-        if *self == Transform::None {
-            return;
+    pub(crate) fn rewrite<W: ValueWriter>(&self, mark: Mark, writer: &mut W) {
+        if let Some(text) = writer.take_string(mark) {
+            writer.string(&self.text(&text));
         }
-        let mut written = Vec::new();
-        writer.take_since(mark, &mut written);
-        let json = written.strip_prefix(b",").unwrap_or(&written);
-        match serde_json::from_slice::<String>(json) {
-            Ok(text) => writer.string(&self.text(&text)),
-            Err(_) => writer.verbatim(json),
-        }
+    }
+
+    /// Whether values stay what they are.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Transform::None)
     }
 }
 
@@ -293,6 +291,7 @@ fn name_of(oid: u32, types: &[TypeFacts]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cdcd_debezium::format::writer::RecordWriter;
 
     fn subject(oid: u32, typmod: i32) -> Subject<'static> {
         Subject { table: "s.t", column: "c", oid, typmod, types: &[] }
@@ -339,7 +338,7 @@ mod tests {
 
     #[test]
     fn rewriting_keeps_commas() {
-        let mut writer = JsonWriter::default();
+        let mut writer = RecordWriter::default();
         writer.begin_array(2);
         for text in ["abcdef", "x"] {
             let mark = writer.mark();

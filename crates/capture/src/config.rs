@@ -3,6 +3,8 @@
 use regex::Regex;
 
 use crate::column_rules::ColumnRules;
+use crate::converter::NameAdjustment;
+pub use crate::converter::{Converter, JsonOptions};
 
 /// `decimal.handling.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,21 +186,6 @@ impl Default for SkippedOperations {
     }
 }
 
-/// JsonConverter options of the key or the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JsonOptions {
-    /// `schemas.enable`
-    pub schemas: bool,
-    /// `replace.null.with.default`
-    pub null_as_default: bool,
-}
-
-impl Default for JsonOptions {
-    fn default() -> Self {
-        JsonOptions { schemas: true, null_as_default: true }
-    }
-}
-
 /// `message.key.columns`: the key of the tables that match, in the order given.
 #[derive(Debug, Clone)]
 pub struct KeyColumns {
@@ -242,9 +229,13 @@ pub struct Config {
     /// `cdcd.headers`: the header `cdcd.eid` on data records.
     pub event_ids: bool,
     /// `key.converter.*`
-    pub key: JsonOptions,
+    pub key: Converter,
     /// `value.converter.*`
-    pub value: JsonOptions,
+    pub value: Converter,
+    /// `schema.name.adjustment.mode`
+    pub schema_names: NameAdjustment,
+    /// `field.name.adjustment.mode`
+    pub field_names: NameAdjustment,
     /// `heartbeat.interval.ms`, if heartbeats are on, and their topic.
     pub heartbeat: Option<Heartbeat>,
 }

@@ -7,8 +7,11 @@
 
 mod capture;
 pub mod catalog;
+mod column;
 pub mod column_rules;
+mod columns;
 pub mod config;
+pub mod converter;
 mod defaults;
 mod error;
 mod outbox;

@@ -1,9 +1,8 @@
-//! Records that wait to be sent: bytes in one reused buffer, places beside it.
+//! Records that wait to be sent: bytes in reused buffers, places beside them.
 
-use cdcd_debezium::format::json::JsonWriter;
+use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::header;
 use cdcd_debezium::record::{Header, Record};
-use cdcd_debezium::value::ValueWriter as _;
 
 /// Capacity that the buffer keeps after an unusually large record: 1 MiB holds hundreds of common ones.
 const KEPT_BYTES: usize = 1 << 20;
@@ -20,7 +19,7 @@ pub enum Flow {
     Full,
 }
 
-/// A place in the buffer.
+/// A place in the buffer of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) start: usize,
@@ -52,7 +51,9 @@ pub(crate) struct Entry {
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    pub(crate) writer: JsonWriter,
+    pub(crate) key: RecordWriter,
+    pub(crate) value: RecordWriter,
+    headers: Vec<u8>,
     entries: Vec<Entry>,
     sent: usize,
 }
@@ -67,11 +68,15 @@ pub(crate) struct ContextHeaders {
 }
 
 impl Outbox {
-    /// Puts bytes beside the records.
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Range {
-        let start = self.writer.mark().length;
-        self.writer.begin_record(bytes);
-        Range { start, end: self.writer.mark().length }
+    pub(crate) fn new(key: RecordWriter, value: RecordWriter) -> Self {
+        Outbox { key, value, ..Outbox::default() }
+    }
+
+    /// Keeps the bytes of a header.
+    pub(crate) fn header(&mut self, bytes: &[u8]) -> Range {
+        let start = self.headers.len();
+        self.headers.extend_from_slice(bytes);
+        Range { start, end: self.headers.len() }
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
@@ -84,7 +89,7 @@ impl Outbox {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.writer.as_bytes().len()
+        self.key.as_bytes().len() + self.value.as_bytes().len() + self.headers.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -98,16 +103,19 @@ impl Outbox {
         context: &ContextHeaders,
         mut receiver: impl FnMut(Record<'_>) -> Flow,
     ) -> Flow {
-        let bytes = self.writer.as_bytes();
-        let slice = |range: Range| bytes.get(range.start..range.end).unwrap_or_default();
+        fn slice(bytes: &[u8], range: Range) -> &[u8] {
+            bytes.get(range.start..range.end).unwrap_or_default()
+        }
+        let (keys, values) = (self.key.as_bytes(), self.value.as_bytes());
+        let own_header = |range: Range| slice(&self.headers, range);
         for entry in self.entries.get(self.sent..).unwrap_or_default() {
             let mut headers = [Header { name: "", value: None }; HEADERS_MAX];
-            let count = fill_headers(&mut headers, entry, context, slice);
+            let count = fill_headers(&mut headers, entry, context, own_header);
             let record = Record {
                 topic: topics.get(entry.topic).map(String::as_str).unwrap_or_default(),
                 partition: None,
-                key: entry.key.map(slice),
-                value: entry.value.map(slice),
+                key: entry.key.map(|range| slice(keys, range)),
+                value: entry.value.map(|range| slice(values, range)),
                 headers: headers.get(..count).unwrap_or_default(),
             };
             if receiver(record) == Flow::Full {
@@ -117,8 +125,12 @@ impl Outbox {
         }
         self.entries.clear();
         self.sent = 0;
-        self.writer.clear();
-        self.writer.shrink_to(KEPT_BYTES);
+        for writer in [&mut self.key, &mut self.value] {
+            writer.clear();
+            writer.shrink_to(KEPT_BYTES);
+        }
+        self.headers.clear();
+        self.headers.shrink_to(KEPT_BYTES);
         Flow::Taken
     }
 }

@@ -1,20 +1,20 @@
 //! How the rows of one table are written, decided once per table and schema version.
 
 use cdcd_debezium::envelope;
-use cdcd_debezium::format::header::{HeaderWriter, Integers};
-use cdcd_debezium::format::json::{Frame, JsonWriter};
+use cdcd_debezium::format::header::HeaderWriter;
+use cdcd_debezium::format::json::Frame;
 use cdcd_debezium::schema::{Field, Schema};
 use cdcd_debezium::source::TableFragment;
-use cdcd_debezium::value::{FieldName, Literal, ValueWriter};
+use cdcd_debezium::value::ValueWriter;
 use cdcd_pgoutput::relation::{Relation, ReplicaIdentity};
-use cdcd_pgoutput::tuple::{Tuple, Value};
+use cdcd_pgoutput::tuple::Tuple;
 
 use crate::catalog::TableFacts;
-use crate::column_rules::{Subject, Transform};
-use crate::config::{Config, ConversionFailure, JsonOptions};
-use crate::defaults;
+use crate::column::{self, Column};
+use crate::columns::Columns;
+use crate::config::Config;
+use crate::converter::{Converter, Framing, Half, SchemaRequest};
 use crate::error::Error;
-use crate::types::{ConversionError, Params, TypeContext, WriteFn, resolve, write_value};
 
 /// What Relation said about a table, kept until the catalog has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,24 +67,6 @@ impl TableShape {
     }
 }
 
-/// One column of a row or a key.
-pub(crate) struct Column<W = JsonWriter> {
-    pub(crate) name: FieldName,
-    /// Place in the tuple.
-    index: usize,
-    is_identity: bool,
-    write: WriteFn<W>,
-    params: Params,
-    /// Written for NULL: the default under `replace.null.with.default`, else null.
-    null: Literal,
-    /// Written where an old key does not carry the column.
-    absent: Literal,
-    unavailable: Literal,
-    /// What its integers mean in a header.
-    integers: Integers,
-    transform: Transform,
-}
-
 /// The plan of one table.
 pub(crate) struct Plan {
     pub(crate) schema: String,
@@ -92,9 +74,9 @@ pub(crate) struct Plan {
     /// Index into the capture's topics.
     pub(crate) topic: usize,
     pub(crate) identity: ReplicaIdentity,
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Columns,
     /// Empty if the table has no key.
-    pub(crate) key: Vec<Column>,
+    pub(crate) key: Columns,
     /// The key's columns as they stand in the header of a key change.
     pub(crate) key_header: Vec<Column<HeaderWriter>>,
     /// Reused from key change to key change.
@@ -103,22 +85,9 @@ pub(crate) struct Plan {
     pub(crate) width: usize,
     pub(crate) value_frame: Frame,
     pub(crate) key_frame: Frame,
+    /// Schemas whose ids the frames lack.
+    pub(crate) requests: Vec<SchemaRequest>,
     pub(crate) source: TableFragment,
-}
-
-/// What of a tuple is real.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Image<'a> {
-    /// All columns; unchanged TOASTed values may be taken from the old row.
-    Full { old: Option<Tuple<'a>> },
-    /// Only the columns of the replica identity.
-    KeyOnly,
-}
-
-/// A conversion that failed, with the column's place.
-pub(crate) struct ColumnError {
-    pub(crate) column: String,
-    pub(crate) error: ConversionError,
 }
 
 impl Plan {
@@ -128,36 +97,24 @@ impl Plan {
         facts: &TableFacts,
         topic: (usize, &str),
     ) -> Result<Self, Error> {
-        let (topic_index, base) = topic;
+        let (topic_index, topic_name) = topic;
         let full_name = shape.full_name();
         let key_names = key_columns(config, shape, facts, &full_name);
-        let mut fields = Vec::new();
-        let mut columns = Vec::new();
-        let mut left_out = Vec::new();
-        for (index, column) in shape.columns.iter().enumerate() {
-            if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
-                continue;
-            }
-            match plan_column(config, (index, column), true, facts, config.value) {
-                Some((mut field, mut planned)) => {
-                    planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
-                    fields.push(field);
-                    columns.push(planned);
-                }
-                None => left_out.push(column.name.as_str()),
-            }
-        }
-        if !left_out.is_empty() {
-            tracing::warn!(
-                table = full_name,
-                columns = left_out.join(", "),
-                "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
-            );
-        }
-        let (key_fields, key) = plan_key(config, shape, facts, &key_names)?;
-        let (_, key_header) = plan_key(config, shape, facts, &key_names)?;
-        let value_schema = envelope::schema(base, &fields);
-        Ok(Plan {
+        let (fields, columns) = match config.value {
+            Converter::Json(_) => plan_row(config, shape, facts, Columns::Json),
+            Converter::Avro(_) => plan_row(config, shape, facts, Columns::Avro),
+            Converter::Text => plan_row(config, shape, facts, Columns::Text),
+        };
+        let (key_fields, key) = match config.key {
+            Converter::Json(_) => plan_key(config, shape, facts, &key_names, Columns::Json)?,
+            Converter::Avro(_) => plan_key(config, shape, facts, &key_names, Columns::Avro)?,
+            Converter::Text => plan_key(config, shape, facts, &key_names, Columns::Text)?,
+        };
+        let (_, key_header) = plan_key(config, shape, facts, &key_names, |columns| columns)?;
+        let base = config.schema_names.schema(topic_name);
+        let (value_schema, key_schema) =
+            (envelope::schema(&base, &fields), envelope::key_schema(&base, key_fields));
+        let mut plan = Plan {
             schema: shape.schema.clone(),
             table: shape.table.clone(),
             topic: topic_index,
@@ -167,10 +124,47 @@ impl Plan {
             key_header,
             header: HeaderWriter::default(),
             width: shape.columns.len(),
-            value_frame: frame(config.value, &value_schema),
-            key_frame: frame(config.key, &envelope::key_schema(base, key_fields)),
+            value_frame: Frame::bare(),
+            key_frame: Frame::bare(),
+            requests: Vec::new(),
             source: TableFragment::default(),
-        })
+        };
+        plan.surround(Half::Value, &config.value, topic_name, &value_schema)?;
+        if !plan.key.is_empty() {
+            plan.surround(Half::Key, &config.key, topic_name, &key_schema)?;
+        }
+        Ok(plan)
+    }
+
+    /// Puts a schema around the records, or asks for its id.
+    fn surround(
+        &mut self,
+        half: Half,
+        converter: &Converter,
+        topic: &str,
+        schema: &Schema,
+    ) -> Result<(), Error> {
+        match converter.framing(half, topic, schema) {
+            Ok(Framing::Known(frame)) => self.set_frame(half, frame),
+            Ok(Framing::Asked(request)) => self.requests.push(request),
+            Err(error) => {
+                return Err(Error::Table {
+                    table: self.full_name(),
+                    what: error.to_string(),
+                    hint:
+                        "set field.name.adjustment.mode=avro (or avro_unicode, which keeps all names apart)"
+                            .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_frame(&mut self, half: Half, frame: Frame) {
+        match half {
+            Half::Key => self.key_frame = frame,
+            Half::Value => self.value_frame = frame,
+        }
     }
 
     /// `schema.table`
@@ -180,154 +174,18 @@ impl Plan {
 
     /// Whether an old key carries the whole key of the event.
     pub(crate) fn key_is_in_identity(&self) -> bool {
-        self.key.iter().all(|column| column.is_identity)
+        self.key.are_in_identity()
     }
 
     /// Whether the two rows have the same key, byte for byte.
     pub(crate) fn same_key(&self, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
-        self.key.iter().all(|column| {
-            let new = new.get(column.index);
-            new == Some(Value::UnchangedToast) || old.get(column.index) == new
-        })
+        self.key.agree(old, new)
     }
 
     /// Whether the two rows agree in all captured columns.
     pub(crate) fn same_row(&self, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
-        self.columns.iter().all(|column| {
-            let new = new.get(column.index);
-            new == Some(Value::UnchangedToast) || old.get(column.index) == new
-        })
+        self.columns.agree(old, new)
     }
-}
-
-/// Writes the key's payload.
-pub(crate) fn write_key(
-    columns: &[Column],
-    tuple: &Tuple<'_>,
-    writer: &mut JsonWriter,
-) -> Result<(), ColumnError> {
-    writer.begin_struct();
-    for column in columns {
-        writer.field(&column.name);
-        match tuple.get(column.index) {
-            Some(Value::Text(text)) => column.convert(text, writer)?,
-            _ => column.null.write(writer),
-        }
-    }
-    writer.end_struct();
-    Ok(())
-}
-
-/// Writes the key as it stands in a header.
-pub(crate) fn write_key_header(
-    columns: &[Column<HeaderWriter>],
-    tuple: &Tuple<'_>,
-    writer: &mut HeaderWriter,
-) -> Result<(), ColumnError> {
-    writer.clear();
-    writer.begin_struct();
-    for column in columns {
-        writer.field(&column.name);
-        writer.expect(column.integers);
-        match tuple.get(column.index) {
-            Some(Value::Text(text)) => column.convert(text, writer)?,
-            // A header shows the value itself: the default stands for null in JsonConverter's form only.
-            _ => writer.null(),
-        }
-    }
-    writer.end_struct();
-    Ok(())
-}
-
-/// Writes a row's payload; gives the number of values that became null because they could not be converted.
-pub(crate) fn write_row(
-    columns: &[Column],
-    tuple: &Tuple<'_>,
-    image: Image<'_>,
-    on_failure: ConversionFailure,
-    writer: &mut JsonWriter,
-) -> Result<u64, ColumnError> {
-    let mut failures = 0;
-    writer.begin_struct();
-    for column in columns {
-        writer.field(&column.name);
-        let mut value = tuple.get(column.index);
-        match image {
-            Image::KeyOnly if !column.is_identity => {
-                column.absent.write(writer);
-                continue;
-            }
-            Image::Full { old: Some(old) } if value == Some(Value::UnchangedToast) => {
-                value = old.get(column.index);
-            }
-            _ => {}
-        }
-        match value {
-            Some(Value::Text(text)) => {
-                let mark = writer.mark();
-                match column.convert(text, writer) {
-                    Ok(()) => column.transform.rewrite(mark, writer),
-                    Err(error) if on_failure == ConversionFailure::Fail => return Err(error),
-                    Err(_) => {
-                        writer.rewind(mark);
-                        writer.null();
-                        failures += 1;
-                    }
-                }
-            }
-            Some(Value::UnchangedToast) => column.unavailable.write(writer),
-            // Binary values are never asked for; a tuple that is too short was refused before.
-            Some(Value::Null | Value::Binary(_)) | None => column.null.write(writer),
-        }
-    }
-    writer.end_struct();
-    Ok(failures)
-}
-
-impl Column {
-    fn follow_rules(
-        &mut self,
-        config: &Config,
-        table: &str,
-        shape: &ColumnShape,
-        facts: &TableFacts,
-        schema: &mut Schema,
-    ) {
-        let subject = Subject {
-            table,
-            column: &shape.name,
-            oid: shape.type_oid,
-            typmod: shape.typmod,
-            types: &facts.types,
-        };
-        self.transform = config.column_rules.apply(&subject, schema);
-        self.unavailable = self.transform.literal(std::mem::replace(&mut self.unavailable, Literal::Null));
-        // A mask hides the absence of a value too. What stands for null in JsonConverter lies behind all rules, but
-        // what fills a required column does not.
-        let is_mask = matches!(self.transform, Transform::Replace(_));
-        if is_mask {
-            self.null = self.transform.literal(Literal::Null);
-        }
-        if is_mask || !schema.optional {
-            self.absent = self.transform.literal(std::mem::replace(&mut self.absent, Literal::Null));
-        }
-    }
-}
-
-impl<W: ValueWriter> Column<W> {
-    #[inline]
-    fn convert(&self, text: &[u8], writer: &mut W) -> Result<(), ColumnError> {
-        write_value(self.write, &self.params, text, writer).map_err(|error| self.failed(error))
-    }
-
-    #[cold]
-    fn failed(&self, error: ConversionError) -> ColumnError {
-        ColumnError { column: self.name.as_str().to_owned(), error }
-    }
-}
-
-fn frame(options: JsonOptions, schema: &Schema) -> Frame {
-    if options.schemas { Frame::with_schema(schema) } else { Frame::bare() }
 }
 
 /// Names of the key columns in order: `message.key.columns`, else what the catalog says.
@@ -353,12 +211,45 @@ fn primary_key_of_its_time(shape: &TableShape, facts: &TableFacts) -> Option<Vec
     Some(flagged().map(|column| column.name.clone()).collect())
 }
 
-fn plan_key<W: ValueWriter>(
+/// The columns of a row; those whose types cannot be written are left out.
+fn plan_row<W: ValueWriter>(
+    config: &Config,
+    shape: &TableShape,
+    facts: &TableFacts,
+    of_form: impl FnOnce(Vec<Column<W>>) -> Columns,
+) -> (Vec<Field>, Columns) {
+    let full_name = shape.full_name();
+    let (mut fields, mut columns, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, column) in shape.columns.iter().enumerate() {
+        if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
+            continue;
+        }
+        match column::plan(config, (index, column), true, facts, &config.value) {
+            Some((mut field, mut planned)) => {
+                planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
+                fields.push(field);
+                columns.push(planned);
+            }
+            None => left_out.push(column.name.as_str()),
+        }
+    }
+    if !left_out.is_empty() {
+        tracing::warn!(
+            table = full_name,
+            columns = left_out.join(", "),
+            "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
+        );
+    }
+    (fields, of_form(columns))
+}
+
+fn plan_key<W: ValueWriter, C>(
     config: &Config,
     shape: &TableShape,
     facts: &TableFacts,
     names: &[String],
-) -> Result<(Vec<Field>, Vec<Column<W>>), Error> {
+    of_form: impl FnOnce(Vec<Column<W>>) -> C,
+) -> Result<(Vec<Field>, C), Error> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for name in names {
@@ -366,7 +257,7 @@ fn plan_key<W: ValueWriter>(
             continue;
         };
         let is_captured = config.filters.columns.passes(&format!("{}.{name}", shape.full_name()));
-        let planned = plan_column(config, (index, column), is_captured, facts, config.key);
+        let planned = column::plan(config, (index, column), is_captured, facts, &config.key);
         let (field, column) = planned.ok_or_else(|| Error::Table {
             table: shape.full_name(),
             what: format!("key column {name} has a type that cannot be written"),
@@ -376,60 +267,5 @@ fn plan_key<W: ValueWriter>(
         fields.push(field);
         columns.push(column);
     }
-    Ok((fields, columns))
-}
-
-fn plan_column<W: ValueWriter>(
-    config: &Config,
-    (index, shape): (usize, &ColumnShape),
-    is_captured: bool,
-    facts: &TableFacts,
-    options: JsonOptions,
-) -> Option<(Field, Column<W>)> {
-    let context = TypeContext { modes: &config.modes, typmod: shape.typmod, types: &facts.types };
-    let mapping = resolve::<W>(shape.type_oid, &context)?;
-    // Debezium knows nothing about a column that is filtered out, not even where it is part of the key.
-    let column_facts = facts.columns.iter().find(|facts| facts.name == shape.name && is_captured);
-    let not_null = column_facts.is_some_and(|facts| facts.not_null);
-    let default = column_facts
-        .and_then(|facts| facts.default.as_deref())
-        .and_then(|expression| defaults::literal(expression, shape.type_oid, &context));
-    if options.null_as_default && !not_null && default.as_ref().is_some_and(|default| !default.is_exact) {
-        tracing::warn!(
-            column = shape.name,
-            "NULLs of this column are written as a default that the server would not insert, as Debezium does \
-             (value.converter.replace.null.with.default=false keeps them null)"
-        );
-    }
-    let default = default.map(|default| default.literal);
-    let mut schema = mapping.schema.optional(!not_null);
-    schema.default.clone_from(&default);
-    let null = match &default {
-        Some(default) if options.null_as_default => default.clone(),
-        _ => Literal::Null,
-    };
-    let absent = match default {
-        Some(default) if not_null || options.null_as_default => default,
-        None if not_null => mapping.fallback,
-        _ => Literal::Null,
-    };
-    let column = Column {
-        name: FieldName::new(&shape.name),
-        index,
-        is_identity: shape.is_identity,
-        write: mapping.write,
-        params: mapping.params,
-        null,
-        absent,
-        unavailable: mapping.unavailable,
-        integers: match schema.name.as_deref() {
-            Some("org.apache.kafka.connect.data.Date") => Integers::Days,
-            Some("org.apache.kafka.connect.data.Time" | "org.apache.kafka.connect.data.Timestamp") => {
-                Integers::Milliseconds
-            }
-            _ => Integers::Plain,
-        },
-        transform: Transform::None,
-    };
-    Some((schema.field(&shape.name), column))
+    Ok((fields, of_form(columns)))
 }

@@ -1,17 +1,18 @@
 //! One change to its records: event, tombstone, and the three records of a changed key.
 
-use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::envelope::Operation;
 use cdcd_debezium::header::EVENT_ID_BYTES;
 use cdcd_debezium::source::Fragments;
-use cdcd_debezium::value::ValueWriter;
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::message::Old;
 use cdcd_pgoutput::tuple::Tuple;
 
+use crate::column::{ColumnError, Image, write_key_header};
+use crate::columns::{Event, Written};
 use crate::config::Config;
 use crate::error::Error;
 use crate::outbox::{Entry, Headers, Outbox, Range};
-use crate::plan::{ColumnError, Image, Plan, write_key, write_key_header, write_row};
+use crate::plan::Plan;
 use crate::reread::Keep;
 use crate::stats::Stats;
 
@@ -159,13 +160,12 @@ impl Writer<'_> {
         if self.plan.key.is_empty() {
             return Ok(None);
         }
-        let writer = &mut self.outbox.writer;
-        let start = writer.mark().length;
-        writer.begin_record(&self.plan.key_frame.prefix);
-        let written = write_key(&self.plan.key, tuple, writer);
-        writer.end_record(&self.plan.key_frame.suffix);
-        let range = Range { start, end: writer.mark().length };
-        written.map_err(|error| self.conversion_error(error))?;
+        let writer = &mut self.outbox.key;
+        let written = self.plan.key.write_key(tuple, &self.plan.key_frame, writer);
+        let range = written.map_err(|error| self.conversion_error(error))?;
+        if self.outbox.key.take_misplaced_null() {
+            return Err(self.null_error());
+        }
         Ok(Some(range))
     }
 
@@ -174,11 +174,7 @@ impl Writer<'_> {
         let plan = &mut *self.plan;
         let written = write_key_header(&plan.key_header, &row.tuple, &mut plan.header);
         written.map_err(|error| self.conversion_error(error))?;
-        let writer = &mut self.outbox.writer;
-        let start = writer.mark().length;
-        writer.begin_record(self.plan.header.as_bytes());
-        writer.end_record(&[]);
-        Ok(Range { start, end: writer.mark().length })
+        Ok(self.outbox.header(self.plan.header.as_bytes()))
     }
 
     fn event(
@@ -189,22 +185,23 @@ impl Writer<'_> {
         key: Option<Range>,
         headers: Headers,
     ) -> Result<(), Error> {
-        let names = &*envelope::NAMES;
-        let start = self.outbox.writer.mark().length;
-        self.outbox.writer.begin_record(&self.plan.value_frame.prefix);
-        self.outbox.writer.begin_struct();
-        self.outbox.writer.field(&names.before);
-        self.row(before)?;
-        self.outbox.writer.field(&names.after);
-        self.row(after)?;
-        let writer = &mut self.outbox.writer;
-        writer.field(&names.source);
-        self.source.write(&self.plan.source, self.lsn.0, writer);
-        envelope::write_tail(writer, operation, self.now_ns);
-        writer.end_struct();
-        writer.end_record(&self.plan.value_frame.suffix);
-        let value = Range { start, end: writer.mark().length };
-        self.push(key, Some(value), headers);
+        let event = Event {
+            operation,
+            before,
+            after,
+            source: self.source,
+            table: &self.plan.source,
+            lsn: self.lsn.0,
+            now_ns: self.now_ns,
+            on_failure: self.config.conversion_failure,
+        };
+        let written = self.plan.columns.write_event(event, &self.plan.value_frame, &mut self.outbox.value);
+        let Written { range, failures } = written.map_err(|error| self.conversion_error(error))?;
+        self.stats.conversion_failures += failures;
+        if self.outbox.value.take_misplaced_null() {
+            return Err(self.null_error());
+        }
+        self.push(key, Some(range), headers);
         match operation {
             Operation::Read => self.stats.reads += 1,
             Operation::Create => self.stats.creates += 1,
@@ -215,24 +212,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn row(&mut self, row: Option<Row<'_>>) -> Result<(), Error> {
-        let writer = &mut self.outbox.writer;
-        let Some(row) = row else {
-            writer.null();
-            return Ok(());
-        };
-        let on_failure = self.config.conversion_failure;
-        match write_row(&self.plan.columns, &row.tuple, row.image, on_failure, writer) {
-            Ok(failures) => {
-                self.stats.conversion_failures += failures;
-                Ok(())
-            }
-            Err(error) => Err(self.conversion_error(error)),
-        }
-    }
-
     fn push(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers) {
-        let id = self.id.map(|id| self.outbox.raw(&id.bytes(self.sub)));
+        let id = self.id.map(|id| self.outbox.header(&id.bytes(self.sub)));
         self.sub = self.sub.saturating_add(1);
         self.outbox.push(Entry { topic: self.plan.topic, key, value, headers, id });
         self.stats.records += 1;
@@ -260,6 +241,23 @@ impl Writer<'_> {
             column: error.column,
             lsn: self.lsn,
             source: error.error,
+        }
+    }
+
+    /// Null in a column whose Avro schema is no union.
+    #[cold]
+    fn null_error(&self) -> Error {
+        Error::Table {
+            table: self.plan.full_name(),
+            what: format!(
+                "the event of the change at {} has null in a column that is NOT NULL, and Avro has no place for it",
+                self.lsn
+            ),
+            hint: format!(
+                "an unchanged value that is stored out of line comes with ALTER TABLE {} REPLICA IDENTITY FULL; a \
+                 value that could not be converted became null by event.converting.failure.handling.mode",
+                self.plan.full_name()
+            ),
         }
     }
 

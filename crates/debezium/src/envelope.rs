@@ -57,14 +57,14 @@ pub struct Names {
 
 /// The names, made once.
 pub static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
-    before: FieldName::new("before"),
-    after: FieldName::new("after"),
+    before: FieldName::optional("before"),
+    after: FieldName::optional("after"),
     source: FieldName::new("source"),
-    transaction: FieldName::new("transaction"),
+    transaction: FieldName::optional("transaction"),
     op: FieldName::new("op"),
-    ts_ms: FieldName::new("ts_ms"),
-    ts_us: FieldName::new("ts_us"),
-    ts_ns: FieldName::new("ts_ns"),
+    ts_ms: FieldName::optional("ts_ms"),
+    ts_us: FieldName::optional("ts_us"),
+    ts_ns: FieldName::optional("ts_ns"),
 });
 
 /// Writes everything behind `source`: no transaction block, the operation, and our clock (ns since 1970).
@@ -126,4 +126,28 @@ pub fn heartbeat_key_schema() -> Schema {
 pub fn heartbeat_schema() -> Schema {
     Schema::structure(vec![Schema::new(Kind::Int64).field("ts_ms")])
         .named("io.debezium.connector.common.Heartbeat")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_know_what_the_schema_says() {
+        let Kind::Struct(fields) = schema("p.s.t", &[]).kind else { panic!("a struct") };
+        let names = &*NAMES;
+        let all = [
+            &names.before,
+            &names.after,
+            &names.source,
+            &names.transaction,
+            &names.op,
+            &names.ts_ms,
+            &names.ts_us,
+            &names.ts_ns,
+        ];
+        let expected: Vec<FieldName> =
+            fields.iter().map(|Field { name, schema }| FieldName::of(name, schema)).collect();
+        assert_eq!(all.into_iter().cloned().collect::<Vec<_>>(), expected);
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::format::json;
-use crate::value::Literal;
+use crate::format::json::{self, DecimalFormat};
+use crate::value::{Integers, Literal, Nullable, Slot};
 
 /// The shape of a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,25 +131,50 @@ impl Schema {
         Field { name: name.into(), schema: self }
     }
 
-    /// Writes the schema as JsonConverter does with `schemas.enable=true`.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        self.write_node(out, None);
+    /// What a writer must know about a value of this schema.
+    pub fn slot(&self) -> Slot {
+        let item = match &self.kind {
+            Kind::Array(items) | Kind::Map(_, items) => items.nullable(),
+            _ => Nullable::Never,
+        };
+        let integers = match self.name.as_deref() {
+            Some("org.apache.kafka.connect.data.Date") => Integers::Days,
+            Some("org.apache.kafka.connect.data.Time" | "org.apache.kafka.connect.data.Timestamp") => {
+                Integers::Milliseconds
+            }
+            _ => Integers::Plain,
+        };
+        Slot { own: self.nullable(), item, integers }
     }
 
-    fn write_node(&self, out: &mut Vec<u8>, field: Option<&str>) {
+    /// Whether null is allowed, and where it stands in an Avro union: behind the type of a default.
+    pub fn nullable(&self) -> Nullable {
+        match &self.default {
+            _ if !self.optional => Nullable::Never,
+            None | Some(Literal::Null) => Nullable::First,
+            Some(_) => Nullable::Last,
+        }
+    }
+
+    /// Writes the schema as JsonConverter does with `schemas.enable=true`.
+    pub fn write_json(&self, out: &mut Vec<u8>, decimal: DecimalFormat) {
+        self.write_node(out, decimal, None);
+    }
+
+    fn write_node(&self, out: &mut Vec<u8>, decimal: DecimalFormat, field: Option<&str>) {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(self.kind.connect_name().as_bytes());
         out.push(b'"');
         match &self.kind {
             Kind::Array(items) => {
                 out.extend_from_slice(b",\"items\":");
-                items.write_node(out, None);
+                items.write_node(out, decimal, None);
             }
             Kind::Map(keys, values) => {
                 out.extend_from_slice(b",\"keys\":");
-                keys.write_node(out, None);
+                keys.write_node(out, decimal, None);
                 out.extend_from_slice(b",\"values\":");
-                values.write_node(out, None);
+                values.write_node(out, decimal, None);
             }
             Kind::Struct(fields) => {
                 out.extend_from_slice(b",\"fields\":[");
@@ -157,17 +182,17 @@ impl Schema {
                     if index > 0 {
                         out.push(b',');
                     }
-                    field.schema.write_node(out, Some(&field.name));
+                    field.schema.write_node(out, decimal, Some(&field.name));
                 }
                 out.push(b']');
             }
             _ => {}
         }
-        self.write_attributes(out, field);
+        self.write_attributes(out, decimal, field);
         out.push(b'}');
     }
 
-    fn write_attributes(&self, out: &mut Vec<u8>, field: Option<&str>) {
+    fn write_attributes(&self, out: &mut Vec<u8>, decimal: DecimalFormat, field: Option<&str>) {
         out.extend_from_slice(b",\"optional\":");
         out.extend_from_slice(if self.optional { b"true" } else { b"false" });
         if let Some(name) = &self.name {
@@ -196,7 +221,7 @@ impl Schema {
         }
         if let Some(default) = &self.default {
             out.extend_from_slice(b",\"default\":");
-            let mut writer = json::JsonWriter::default();
+            let mut writer = json::JsonWriter::new(decimal);
             default.write(&mut writer);
             out.extend_from_slice(writer.as_bytes());
         }
@@ -245,7 +270,7 @@ mod tests {
         .named_without_version("cdc.public.t.Value")
         .optional(true);
         let mut out = Vec::new();
-        schema.write_json(&mut out);
+        schema.write_json(&mut out, DecimalFormat::Base64);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

@@ -93,18 +93,18 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
     connector: FieldName::new("connector"),
     name: FieldName::new("name"),
     ts_ms: FieldName::new("ts_ms"),
-    snapshot: FieldName::new("snapshot"),
+    snapshot: FieldName::of("snapshot", &snapshot_schema()),
     db: FieldName::new("db"),
-    sequence: FieldName::new("sequence"),
-    ts_us: FieldName::new("ts_us"),
-    ts_ns: FieldName::new("ts_ns"),
+    sequence: FieldName::optional("sequence"),
+    ts_us: FieldName::optional("ts_us"),
+    ts_ns: FieldName::optional("ts_ns"),
     schema: FieldName::new("schema"),
     table: FieldName::new("table"),
-    tx_id: FieldName::new("txId"),
-    lsn: FieldName::new("lsn"),
-    xmin: FieldName::new("xmin"),
-    origin: FieldName::new("origin"),
-    origin_lsn: FieldName::new("origin_lsn"),
+    tx_id: FieldName::optional("txId"),
+    lsn: FieldName::optional("lsn"),
+    xmin: FieldName::optional("xmin"),
+    origin: FieldName::optional("origin"),
+    origin_lsn: FieldName::optional("origin_lsn"),
 });
 
 /// The parts of `source` that one transaction shares.
@@ -239,15 +239,7 @@ pub fn schema() -> Schema {
         text().field("connector"),
         text().field("name"),
         Schema::new(Kind::Int64).field("ts_ms"),
-        text()
-            .named("io.debezium.data.Enum")
-            .parameter(
-                "allowed",
-                "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental",
-            )
-            .optional(true)
-            .default_value(Literal::String("false".to_owned()))
-            .field("snapshot"),
+        snapshot_schema().field("snapshot"),
         text().field("db"),
         text().optional(true).field("sequence"),
         long().field("ts_us"),
@@ -261,4 +253,48 @@ pub fn schema() -> Schema {
         long().field("origin_lsn"),
     ])
     .named("io.debezium.connector.postgresql.Source")
+}
+
+fn snapshot_schema() -> Schema {
+    Schema::new(Kind::String)
+        .named("io.debezium.data.Enum")
+        .parameter(
+            "allowed",
+            "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental",
+        )
+        .optional(true)
+        .default_value(Literal::String("false".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Field;
+
+    #[test]
+    fn names_know_what_the_schema_says() {
+        let Kind::Struct(fields) = schema().kind else { panic!("a struct") };
+        let names = &*NAMES;
+        let all = [
+            &names.version,
+            &names.connector,
+            &names.name,
+            &names.ts_ms,
+            &names.snapshot,
+            &names.db,
+            &names.sequence,
+            &names.ts_us,
+            &names.ts_ns,
+            &names.schema,
+            &names.table,
+            &names.tx_id,
+            &names.lsn,
+            &names.xmin,
+            &names.origin,
+            &names.origin_lsn,
+        ];
+        let expected: Vec<FieldName> =
+            fields.iter().map(|Field { name, schema }| FieldName::of(name, schema)).collect();
+        assert_eq!(all.into_iter().cloned().collect::<Vec<_>>(), expected);
+    }
 }

@@ -3,6 +3,8 @@
 //! A type says what a value *is* (an integer, text, an unscaled decimal); a [`ValueWriter`] decides how
 //! that looks. Writers append to a buffer of their own that is reused from record to record.
 
+use crate::schema::Schema;
+
 /// Writes the values of one record after the other.
 pub trait ValueWriter {
     /// Starts a record; `prefix` is what the form puts before the payload (a rendered schema, a schema id).
@@ -53,31 +55,95 @@ pub trait ValueWriter {
     fn rewind(&mut self, mark: Mark);
     /// Replaces `into` by everything written since `mark`, and forgets it here.
     fn take_since(&mut self, mark: Mark, into: &mut Vec<u8>);
+    /// Takes back the one text that was written since `mark`; anything but text stays, and so does text in a form
+    /// from which it cannot be read.
+    fn take_string(&mut self, mark: Mark) -> Option<String> {
+        let _ = mark;
+        None
+    }
 }
 
 /// A place in a writer's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark {
     /// Bytes in the buffer.
     pub length: usize,
+    /// Open structs, arrays and maps.
+    pub(crate) depth: u32,
+    /// Bytes since the open field began, and whether a separator stands there.
+    pub(crate) field: u32,
+    pub(crate) field_separate: bool,
     pub(crate) separate: bool,
+    pub(crate) slot: Slot,
 }
 
-/// A field's name with the text that the JSON form puts before the value.
+/// Whether a value may be null, and where null then stands in its Avro union.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Nullable {
+    /// No union.
+    #[default]
+    Never,
+    /// `[null, T]`
+    First,
+    /// `[T, null]`, because the default is a `T`.
+    Last,
+}
+
+/// What a form without names and types in its bytes must know about the next value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Slot {
+    /// The value itself.
+    pub own: Nullable,
+    /// Its items, if it is an array or a map.
+    pub item: Nullable,
+    /// What its integers mean.
+    pub integers: Integers,
+}
+
+/// What integers mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Integers {
+    /// Themselves.
+    #[default]
+    Plain,
+    /// Days since 1970, of `org.apache.kafka.connect.data.Date`.
+    Days,
+    /// Milliseconds, of `org.apache.kafka.connect.data.Time` and `Timestamp`.
+    Milliseconds,
+}
+
+/// A field's name with the text that the JSON form puts before the value, and with what other forms must know
+/// about the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldName {
     name: String,
     json: Vec<u8>,
+    slot: Slot,
 }
 
 impl FieldName {
-    /// Prepares a name.
+    /// Prepares the name of a field that is never null.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let mut json = Vec::with_capacity(name.len() + 3);
         crate::format::json::write_string(&mut json, &name);
         json.push(b':');
-        FieldName { name, json }
+        FieldName { name, json, slot: Slot::default() }
+    }
+
+    /// Prepares the name of a field of this schema.
+    pub fn of(name: impl Into<String>, schema: &Schema) -> Self {
+        FieldName { slot: schema.slot(), ..FieldName::new(name) }
+    }
+
+    /// Prepares the name of an optional field without default.
+    pub fn optional(name: impl Into<String>) -> Self {
+        FieldName { slot: Slot { own: Nullable::First, ..Slot::default() }, ..FieldName::new(name) }
+    }
+
+    /// What is known about the field's value.
+    pub fn slot(&self) -> Slot {
+        self.slot
     }
 
     /// The plain name.

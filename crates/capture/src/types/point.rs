@@ -11,7 +11,9 @@ use super::{ConversionError, Mapping, Params, TypeContext};
 /// Byte order and type of a point in well-known binary.
 const WKB_POINT: [u8; 5] = [1, 1, 0, 0, 0];
 
-static NAMES: LazyLock<[FieldName; 4]> = LazyLock::new(|| ["x", "y", "wkb", "srid"].map(FieldName::new));
+static NAMES: LazyLock<[FieldName; 4]> = LazyLock::new(|| {
+    [FieldName::new("x"), FieldName::new("y"), FieldName::optional("wkb"), FieldName::optional("srid")]
+});
 
 pub(super) fn map<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
     let double = || Schema::new(Kind::Float64);

@@ -4,15 +4,11 @@ use cdcd_capture::position::OpenTransaction;
 use cdcd_capture::{Config, Error, Flow, Pace};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::encode::TupleBuffer;
-use cdcd_pgoutput::message::{Begin, Commit, Delete, Insert, Message, Old, Truncate, Update};
+use cdcd_pgoutput::message::{Begin, Commit, Delete, Message, Old, Truncate, Update};
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_pgoutput::tuple::Value;
 
-use crate::harness::{Harness, config, row};
-
-fn insert(new: &TupleBuffer) -> Message<'_> {
-    Message::Insert(Insert { xid: None, relation: 7, new: new.tuple() })
-}
+use crate::harness::{Harness, config, insert, row};
 
 fn update<'a>(old: Old<'a>, new: &'a TupleBuffer) -> Message<'a> {
     Message::Update(Update { xid: None, relation: 7, old, new: new.tuple() })
@@ -173,7 +169,7 @@ fn rules_touch_the_row_and_never_the_key() {
         propagate_columns: all("^public\\.h1\\.id$"),
         propagate_types: Vec::new(),
     };
-    let value = JsonOptions { schemas: true, null_as_default: true };
+    let value = JsonOptions::default().into();
     let mut h = Harness::new(Config { column_rules, value, ..config() });
     h.facts.key = vec!["v".to_owned()];
     h.begin();
@@ -242,7 +238,7 @@ fn truncate_is_skipped_unless_asked_for() {
 
 #[test]
 fn schemas_stand_before_the_payload_when_enabled() {
-    let with = JsonOptions { schemas: true, null_as_default: true };
+    let with = JsonOptions::default().into();
     let mut h = Harness::new(Config { key: with, value: with, ..config() });
     h.facts.columns[1].default = Some("'dflt'::text".to_owned());
     h.begin();

@@ -8,7 +8,7 @@ use cdcd_debezium::header::{EVENT_ID, EVENT_ID_BYTES};
 use cdcd_debezium::record::Header;
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::encode::{self, TupleBuffer};
-use cdcd_pgoutput::message::{Begin, Commit, Message};
+use cdcd_pgoutput::message::{Begin, Commit, Insert, Message};
 use cdcd_pgoutput::relation::{Relation, RelationColumn, ReplicaIdentity};
 use cdcd_pgoutput::replication::{PrimaryKeepalive, XLogData};
 
@@ -17,7 +17,7 @@ pub(crate) const COMMITTED_AT_US: i64 = 1_795_170_020_989_740;
 pub(crate) const NOW_NS: i64 = 1_795_170_021_207_940_471;
 
 pub(crate) fn config() -> Config {
-    let bare = JsonOptions { schemas: false, null_as_default: true };
+    let bare = JsonOptions { schemas: false, ..JsonOptions::default() }.into();
     Config {
         topic_prefix: "srv".to_owned(),
         topic_delimiter: ".".to_owned(),
@@ -35,6 +35,8 @@ pub(crate) fn config() -> Config {
         event_ids: false,
         key: bare,
         value: bare,
+        schema_names: Default::default(),
+        field_names: Default::default(),
         column_rules: Default::default(),
         heartbeat: None,
     }
@@ -132,6 +134,13 @@ impl Harness {
         Ok(())
     }
 
+    /// Feeds a message that was encoded before.
+    pub(crate) fn feed_body(&mut self, body: &[u8]) {
+        let lsn = Lsn(self.lsn);
+        let data = XLogData { wal_start: lsn, wal_end: lsn, sent_at: 0, body };
+        self.capture.handle_xlog_data(&data, NOW_NS).unwrap();
+    }
+
     pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {
         self.feed_at(self.lsn, message)
     }
@@ -221,6 +230,10 @@ impl Harness {
     pub(crate) fn changes(&mut self) -> Vec<String> {
         self.sent().iter().map(Sent::change).collect()
     }
+}
+
+pub(crate) fn insert(new: &TupleBuffer) -> Message<'_> {
+    Message::Insert(Insert { xid: None, relation: 7, new: new.tuple() })
 }
 
 pub(crate) fn row<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> TupleBuffer {

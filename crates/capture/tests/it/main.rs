@@ -1,6 +1,8 @@
 //! Messages in, records out: the whole engine without a server.
 #![allow(clippy::unwrap_used)]
 
+mod allocations;
+mod avro;
 mod events;
 mod harness;
 mod snapshot;

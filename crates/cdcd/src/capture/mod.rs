@@ -2,7 +2,7 @@
 //!
 //! [`session`] is one life between two failures: it opens the output, decides where to start ([`start`]),
 //! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`output`] takes the records, [`delivery`]
-//! commits them, [`store`] keeps the position, [`catalog`] answers the engine's questions, [`publication`] sees
+//! commits them, [`store`] keeps the position, [`catalog`] and [`schemas`] answer the engine's questions, [`publication`] sees
 //! to it that the stream has what it had.
 
 mod catalog;
@@ -10,6 +10,7 @@ mod delivery;
 mod output;
 pub(crate) mod publication;
 mod report;
+mod schemas;
 mod session;
 mod snapshot;
 pub(crate) mod start;

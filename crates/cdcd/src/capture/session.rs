@@ -16,6 +16,7 @@ use super::delivery::Delivery;
 use super::output::Output;
 use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
+use super::schemas::Schemas;
 use super::snapshot::{self, Attempt, Ended};
 use super::start::{self, Accept, Decision, Facts, SnapshotNeed};
 use super::store::{Identity, Kept, Store};
@@ -34,6 +35,8 @@ pub(super) struct Life {
     pub(super) ran_since_failure: bool,
     /// `--endpos now`, resolved by the first life.
     end: Option<Lsn>,
+    /// Schema ids do not change from life to life.
+    schemas: Option<Schemas>,
 }
 
 /// The open parts.
@@ -178,6 +181,11 @@ impl Session<'_> {
             lineage: self.identity.lineage,
         };
         let mut capture = Capture::new(self.settings.capture.clone(), start)?;
+        let schemas = match &mut life.schemas {
+            Some(schemas) => schemas,
+            none => none.insert(Schemas::new(self.settings)?),
+        };
+        schemas.answer(&mut capture).await?;
         if let Some(attempt) = &prepared.snapshot {
             let mut delivery =
                 Delivery { output: &mut self.output, store: &self.store, identity: &self.identity };
@@ -186,7 +194,7 @@ impl Session<'_> {
                 &self.control,
                 &self.tables,
                 attempt,
-                &mut capture,
+                (&mut capture, schemas),
                 &mut delivery,
                 self.shutdown,
             )
@@ -202,13 +210,13 @@ impl Session<'_> {
             return Ok(());
         }
         let watch = Watch::new(published, now_ns());
-        self.stream(prepared.from, &mut capture, watch, life.end).await
+        self.stream(prepared.from, (&mut capture, schemas), watch, life.end).await
     }
 
     async fn stream(
         mut self,
         from: Lsn,
-        capture: &mut Capture,
+        (capture, schemas): (&mut Capture, &mut Schemas),
         watch: Watch,
         end: Option<Lsn>,
     ) -> Result<(), Failure> {
@@ -219,6 +227,7 @@ impl Session<'_> {
             settings: self.settings,
             control: &self.control,
             capture,
+            schemas,
             watch,
             delivery: Delivery { output: &mut self.output, store: &self.store, identity: &self.identity },
             end,

@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 
 use super::delivery::Delivery;
 use super::report::SnapshotBar;
+use super::schemas::Schemas;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
@@ -78,7 +79,7 @@ pub(super) async fn run(
     control: &Client,
     tables: &[Table],
     attempt: &Attempt,
-    capture: &mut Capture,
+    (capture, schemas): (&mut Capture, &mut Schemas),
     delivery: &mut Delivery<'_>,
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
@@ -104,6 +105,7 @@ pub(super) async fn run(
         control,
         reader,
         capture,
+        schemas,
         delivery,
         shutdown,
         shown: SnapshotBar::new(estimate),
@@ -167,6 +169,7 @@ struct Reading<'a, 'd> {
     control: &'a Client,
     reader: SnapshotReader,
     capture: &'a mut Capture,
+    schemas: &'a mut Schemas,
     delivery: &'a mut Delivery<'d>,
     shutdown: &'a Shutdown,
     shown: SnapshotBar,
@@ -196,6 +199,7 @@ impl Reading<'_, '_> {
             key: key.clone(),
             at_us,
         })?;
+        self.schemas.answer(self.capture).await?;
         let after = self.capture.snapshot().and_then(|progress| {
             let known = progress.tables.iter().find(|known| known.oid == table.oid)?;
             known.parts.last()?.upto.clone()

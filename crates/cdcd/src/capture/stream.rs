@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::delivery::{Deadline, Delivery};
 use super::publication::Watch;
 use super::report::StatsLine;
+use super::schemas::Schemas;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
@@ -33,6 +34,7 @@ pub(super) struct Stream<'s> {
     pub(super) settings: &'s SourceSettings,
     pub(super) control: &'s Client,
     pub(super) capture: &'s mut Capture,
+    pub(super) schemas: &'s mut Schemas,
     pub(super) watch: Watch,
     pub(super) delivery: Delivery<'s>,
     pub(super) end: Option<Lsn>,
@@ -97,6 +99,7 @@ impl Stream<'_> {
             if let Some(request) = self.capture.poll_catalog_request() {
                 let facts = catalog::answer(self.control, request).await?;
                 self.capture.handle_catalog(&facts)?;
+                self.schemas.answer(self.capture).await?;
             }
         }
         Ok(true)

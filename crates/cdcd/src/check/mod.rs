@@ -1,12 +1,14 @@
 //! `cdcd check`: everything that is wrong with a connector before it runs, and the SQL that mends it.
 //!
 //! Nothing is changed: no topic, no slot, no publication. [`properties`] reads the file as the connector would,
-//! [`source`], [`tables`] and [`slot`] look at PostgreSQL, [`kafka`] at the brokers, [`sink`] at the account;
+//! [`source`], [`tables`] and [`slot`] look at PostgreSQL, [`kafka`] at the brokers, [`registry`] at
+//! the schema registries, [`sink`] at the account;
 //! [`report`] is what they fill.
 
 mod heard;
 mod kafka;
 mod properties;
+mod registry;
 pub mod report;
 mod sink;
 mod slot;
@@ -61,6 +63,7 @@ pub async fn look(mut properties: Properties) -> Report {
         }
     } else if let Some(settings) = properties::source(&mut properties, &mut report) {
         let brokers = kafka::look_at_source(&settings, &mut report).await;
+        registry::look(&settings, &mut report).await;
         source::look(&settings, brokers, &mut report).await;
     }
     report

@@ -1,5 +1,7 @@
 //! The connector's file, read as the connector itself would read it.
 
+use cdcd_capture::converter::Converter;
+
 use super::heard::listen;
 use super::report::{Mark, Report, Setting};
 use crate::connector::known::report_unused;
@@ -34,17 +36,21 @@ pub(super) fn source(properties: &mut Properties, report: &mut Report) -> Option
              be handled stops the connector",
         );
     }
-    let converter = |schemas: bool| if schemas { "JSON with schemas" } else { "JSON without schemas" };
     report.add(
         GROUP,
         Mark::Ok,
-        format!(
-            "keys are {}, values are {}",
-            converter(settings.capture.key.schemas),
-            converter(settings.capture.value.schemas)
-        ),
+        format!("keys are {}, values are {}", form(&settings.capture.key), form(&settings.capture.value)),
     );
     Some(settings)
+}
+
+fn form(converter: &Converter) -> &'static str {
+    match converter {
+        Converter::Json(options) if options.schemas => "JSON with schemas",
+        Converter::Json(_) => "JSON without schemas",
+        Converter::Avro(_) => "Avro",
+        Converter::Text => "text for people",
+    }
 }
 
 /// Settings of a sink, and every property that is wrong.

@@ -64,6 +64,31 @@ pub fn report_unused(properties: &Properties, tables: &[&[Known]]) -> Result<(),
     Ok(())
 }
 
+/// The same for the options behind one prefix, which are read by one reader.
+///
+/// # Errors
+/// An option that would change data and cannot be honoured.
+pub fn report_unused_options(
+    properties: &Properties,
+    prefix: &str,
+    known: &[Known],
+) -> Result<(), PropertyError> {
+    for (name, value) in properties.peek_prefix(prefix) {
+        let key = format!("{prefix}{name}");
+        match known.iter().find(|row| row.matches(name)).map(|row| row.support) {
+            Some(Support::Refused { unless, why }) if !value.eq_ignore_ascii_case(unless) => {
+                return Err(PropertyError::new(key, format!("'{value}' cannot be honoured: {why}")));
+            }
+            Some(Support::Ignored(why) | Support::Dead(why)) => {
+                tracing::debug!(key, "property has no effect here: {why}");
+            }
+            Some(Support::Yes | Support::Refused { .. }) => {}
+            None => warn_unknown(&key, known.iter()),
+        }
+    }
+    Ok(())
+}
+
 fn warn_unknown<'a>(key: &str, known: impl Iterator<Item = &'a Known>) {
     let nearest = known
         .map(|row| (strsim::jaro_winkler(key, row.name), row.name))

@@ -5,6 +5,7 @@
 //! end is reported: an unknown key with the nearest known name, a dead or unsupported key with its reason
 //! ([`known`]).
 
+mod converter;
 pub mod file;
 pub mod known;
 pub mod known_sink;

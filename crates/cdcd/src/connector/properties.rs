@@ -148,6 +148,13 @@ impl Properties {
         })
     }
 
+    /// The same, without marking them.
+    pub fn peek_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.values
+            .iter()
+            .filter_map(move |(key, entry)| Some((key.strip_prefix(prefix)?, entry.text.as_str())))
+    }
+
     /// Where the value of `key` came from.
     pub fn origin(&self, key: &str) -> Option<Origin> {
         self.values.get(key).map(|entry| entry.origin)

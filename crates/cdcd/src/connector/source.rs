@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
 use cdcd_capture::config::{
-    BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, JsonOptions,
-    KeyColumns, Modes, NameFilter, SkippedOperations, TimeMode,
+    BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, KeyColumns,
+    Modes, NameFilter, SkippedOperations, TimeMode,
 };
+use cdcd_capture::converter::{Converter, NameAdjustment};
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
+use cdcd_kafka::registry::RegistryConfig;
 use cdcd_postgres::publication::AutoCreate;
 use cdcd_postgres::{Secret, SslMode};
 use regex::{Regex, RegexBuilder};
 
+use super::converter;
 use super::known::report_unused;
 use super::known_source::SOURCE;
 use super::properties::{Properties, PropertyError};
@@ -21,7 +24,6 @@ use super::properties::{Properties, PropertyError};
 /// The connector that we stand in for, as `source.version` names it.
 const CONNECTOR_VERSION: &str = "3.6.3.Final";
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
-const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// `snapshot.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,10 @@ pub struct SourceSettings {
     pub name: String,
     /// The engine's settings.
     pub capture: cdcd_capture::Config,
+    /// The registry of `key.converter`, if it needs one.
+    pub key_registry: Option<RegistryConfig>,
+    /// The registry of `value.converter`, if it needs one.
+    pub value_registry: Option<RegistryConfig>,
     /// How to reach the database.
     pub database: cdcd_postgres::Config,
     /// `database.query.timeout.ms`
@@ -184,8 +190,12 @@ impl SourceSettings {
             KafkaNeed::None => properties.non_empty("bootstrap.servers").unwrap_or_default(),
         };
         let client = |kind: &str| client_config(properties, bootstrap, kind, &name);
+        let (key, key_registry) = converter::read(properties, "key.converter")?;
+        let (value, value_registry) = converter::read(properties, "value.converter")?;
         let settings = SourceSettings {
-            capture: capture_config(properties, &prefix, &database.database)?,
+            capture: capture_config(properties, &prefix, &database.database, (key, value))?,
+            key_registry,
+            value_registry,
             query_timeout: milliseconds(properties, "database.query.timeout.ms", 600_000)?,
             slot: slot(properties)?,
             publication: publication(properties)?,
@@ -295,6 +305,7 @@ fn capture_config(
     properties: &Properties,
     prefix: &str,
     database: &str,
+    (key, value): (Converter, Converter),
 ) -> Result<cdcd_capture::Config, PropertyError> {
     Ok(cdcd_capture::Config {
         topic_prefix: prefix.to_owned(),
@@ -325,8 +336,10 @@ fn capture_config(
         )?,
         extended_headers: properties.boolean("extended.headers.enabled", true)?,
         event_ids: properties.boolean("cdcd.headers", false)?,
-        key: converter(properties, "key.converter")?,
-        value: converter(properties, "value.converter")?,
+        key,
+        value,
+        schema_names: name_adjustment(properties, "schema.name.adjustment.mode")?,
+        field_names: name_adjustment(properties, "field.name.adjustment.mode")?,
         heartbeat: heartbeat(properties, prefix)?,
     })
 }
@@ -404,24 +417,16 @@ fn decode_hex(hex: &str) -> Option<Vec<u8>> {
     if rest.is_empty() { bytes.collect() } else { None }
 }
 
-fn converter(properties: &Properties, key: &str) -> Result<JsonOptions, PropertyError> {
-    match properties.non_empty(key) {
-        None | Some(JSON_CONVERTER | "JsonConverter") => {}
-        Some(other) => {
-            return Err(PropertyError::new(key, format!("converter '{other}' is not supported"))
-                .hint(format!("supported in this version: {JSON_CONVERTER}")));
-        }
-    }
-    let decimal = format!("{key}.decimal.format");
-    if let Some(format) = properties.non_empty(&decimal)
-        && !format.eq_ignore_ascii_case("BASE64")
-    {
-        return Err(PropertyError::new(decimal, "only BASE64 is supported in this version"));
-    }
-    Ok(JsonOptions {
-        schemas: properties.boolean(&format!("{key}.schemas.enable"), true)?,
-        null_as_default: properties.boolean(&format!("{key}.replace.null.with.default"), true)?,
-    })
+fn name_adjustment(properties: &Properties, key: &str) -> Result<NameAdjustment, PropertyError> {
+    properties.choice(
+        key,
+        NameAdjustment::None,
+        &[
+            ("none", NameAdjustment::None),
+            ("avro", NameAdjustment::Avro),
+            ("avro_unicode", NameAdjustment::AvroUnicode),
+        ],
+    )
 }
 
 fn heartbeat(properties: &Properties, prefix: &str) -> Result<Option<Heartbeat>, PropertyError> {
@@ -725,6 +730,8 @@ impl TopicRule {
 
 #[cfg(test)]
 mod tests {
+    use cdcd_capture::converter::JsonOptions;
+
     use super::*;
     use crate::connector::properties::Origin;
 
@@ -756,7 +763,8 @@ mod tests {
         assert_eq!(settings.publication.auto_create, AutoCreate::AllTables);
         assert_eq!(settings.publication.publish, None);
         assert_eq!(settings.database.port, 5432);
-        assert!(settings.capture.key.schemas && settings.capture.value.schemas);
+        assert_eq!(settings.capture.key, Converter::Json(JsonOptions::default()));
+        assert_eq!(settings.capture.value, settings.capture.key);
         assert!(settings.topic_creation.spec("cdc.public.t").is_none());
     }
 

@@ -2,23 +2,11 @@
 //! Connect's dates as bare text, and no escapes for control characters.
 
 use super::java;
-use crate::value::{FieldName, Mark, ValueWriter};
+use crate::value::{FieldName, Integers, Mark, ValueWriter};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// What the integers that are written mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Integers {
-    /// Themselves.
-    #[default]
-    Plain,
-    /// Days since 1970, of `org.apache.kafka.connect.data.Date`.
-    Days,
-    /// Milliseconds, of `org.apache.kafka.connect.data.Time` and `Timestamp`.
-    Milliseconds,
-}
 
 /// Appends values in the header form to one buffer.
 #[derive(Debug, Default)]
@@ -135,7 +123,7 @@ impl ValueWriter for HeaderWriter {
     }
 
     fn decimal(&mut self, unscaled: &[u8], scale: i32) {
-        self.plain(&java_decimal(unscaled, scale));
+        self.plain(&java::decimal(unscaled, scale));
     }
 
     fn begin_struct(&mut self) {
@@ -182,7 +170,7 @@ impl ValueWriter for HeaderWriter {
     }
 
     fn mark(&self) -> Mark {
-        Mark { length: self.out.len(), separate: self.separate }
+        Mark { length: self.out.len(), separate: self.separate, ..Mark::default() }
     }
 
     fn rewind(&mut self, mark: Mark) {
@@ -205,90 +193,14 @@ fn java_date(ms: i64) -> String {
     if ms < DAY_MS {
         return time;
     }
-    // Days to a civil date, from the 400-year cycle that begins on a 1st of March.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = java::civil_date(days);
     let date = format!("{year:04}-{month:02}-{day:02}");
     if of_day == 0 { date } else { format!("{date}T{time}") }
-}
-
-/// `BigDecimal.toString`: plain unless the scale is negative or the number very small.
-fn java_decimal(unscaled: &[u8], scale: i32) -> String {
-    let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
-    let digits = magnitude(unscaled, negative);
-    let scale = i64::from(scale);
-    let exponent = digits.len() as i64 - 1 - scale;
-    let sign = if negative { "-" } else { "" };
-    if scale >= 0 && exponent >= -6 {
-        let scale = scale as usize;
-        let padded = format!("{digits:0>width$}", width = scale + 1);
-        let (integer, fraction) = padded.split_at(padded.len() - scale);
-        let point = if scale > 0 { "." } else { "" };
-        return format!("{sign}{integer}{point}{fraction}");
-    }
-    let (first, rest) = digits.split_at(1);
-    let point = if rest.is_empty() { "" } else { "." };
-    let power = if exponent == 0 { String::new() } else { format!("E{exponent:+}") };
-    format!("{sign}{first}{point}{rest}{power}")
-}
-
-/// Decimal digits of a two's complement number without its sign.
-fn magnitude(bytes: &[u8], negative: bool) -> String {
-    // Base 10⁹, lowest first.
-    let mut parts: Vec<u64> = vec![0];
-    for byte in bytes {
-        let mut carry = u64::from(if negative { !byte } else { *byte });
-        for part in &mut parts {
-            let value = *part * 256 + carry;
-            *part = value % 1_000_000_000;
-            carry = value / 1_000_000_000;
-        }
-        if carry > 0 {
-            parts.push(carry);
-        }
-    }
-    let mut carry = u64::from(negative);
-    for part in &mut parts {
-        *part += carry;
-        carry = *part / 1_000_000_000;
-        *part %= 1_000_000_000;
-    }
-    if carry > 0 {
-        parts.push(carry);
-    }
-    let mut parts = parts.iter().rev();
-    let mut text = parts.next().map(u64::to_string).unwrap_or_default();
-    parts.for_each(|part| text.push_str(&format!("{part:09}")));
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn decimals_look_as_java_prints_them() {
-        for (unscaled, scale, expected) in [
-            (&[0x01, 0x5e][..], 2, "3.50"),
-            (&[0xff], 2, "-0.01"),
-            (&[0], 0, "0"),
-            (&[0], 2, "0.00"),
-            (&[1], 7, "1E-7"),
-            (&[12], 8, "1.2E-7"),
-            (&[5], -2, "5E+2"),
-            (&[0x80], 0, "-128"),
-            (&[0xff, 0x00], 0, "-256"),
-            (&[0x0d, 0xe0, 0xb6, 0xb3, 0xa7, 0x64, 0x00, 0x00], 18, "1.000000000000000000"),
-        ] {
-            assert_eq!(java_decimal(unscaled, scale), expected);
-        }
-    }
 
     #[test]
     fn dates_look_as_connect_prints_them() {

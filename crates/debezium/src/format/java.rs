@@ -76,6 +76,82 @@ fn write_digits(out: &mut Vec<u8>, digits: &[u8], point: i32, plain: bool) {
     }
 }
 
+/// `BigDecimal.toString`: plain unless the scale is negative or the number very small.
+pub(crate) fn decimal(unscaled: &[u8], scale: i32) -> String {
+    let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
+    let digits = magnitude(unscaled, negative);
+    let scale = i64::from(scale);
+    let exponent = digits.len() as i64 - 1 - scale;
+    let sign = if negative { "-" } else { "" };
+    if scale >= 0 && exponent >= -6 {
+        let scale = scale as usize;
+        let padded = format!("{digits:0>width$}", width = scale + 1);
+        let (integer, fraction) = padded.split_at(padded.len() - scale);
+        let point = if scale > 0 { "." } else { "" };
+        return format!("{sign}{integer}{point}{fraction}");
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    let power = if exponent == 0 { String::new() } else { format!("E{exponent:+}") };
+    format!("{sign}{first}{point}{rest}{power}")
+}
+
+/// Decimal digits of a two's complement number without its sign.
+fn magnitude(bytes: &[u8], negative: bool) -> String {
+    // Base 10⁹, lowest first.
+    let mut parts: Vec<u64> = vec![0];
+    for byte in bytes {
+        let mut carry = u64::from(if negative { !byte } else { *byte });
+        for part in &mut parts {
+            let value = *part * 256 + carry;
+            *part = value % 1_000_000_000;
+            carry = value / 1_000_000_000;
+        }
+        if carry > 0 {
+            parts.push(carry);
+        }
+    }
+    let mut carry = u64::from(negative);
+    for part in &mut parts {
+        *part += carry;
+        carry = *part / 1_000_000_000;
+        *part %= 1_000_000_000;
+    }
+    if carry > 0 {
+        parts.push(carry);
+    }
+    let mut parts = parts.iter().rev();
+    let mut text = parts.next().map(u64::to_string).unwrap_or_default();
+    parts.for_each(|part| text.push_str(&format!("{part:09}")));
+    text
+}
+
+/// Year, month and day of so many days after 1970-01-01, in the proleptic Gregorian calendar.
+pub(crate) fn civil_date(days: i64) -> (i64, i64, i64) {
+    // From the 400-year cycle that begins on a 1st of March.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `java.util.Date.toString` in UTC, of milliseconds since 1970.
+pub(crate) fn date_text(ms: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, seconds) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    let (year, month, day) = civil_date(days);
+    let weekday = WEEKDAYS.get(days.rem_euclid(7) as usize).copied().unwrap_or_default();
+    let month = MONTHS.get((month - 1) as usize).copied().unwrap_or_default();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{weekday} {month} {day:02} {hours:02}:{minutes:02}:{seconds:02} UTC {year:04}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +182,35 @@ mod tests {
             (f64::NEG_INFINITY, "\"-Infinity\""),
         ] {
             assert_eq!(text(value), expected);
+        }
+    }
+
+    #[test]
+    fn decimals_look_as_java_prints_them() {
+        for (unscaled, scale, expected) in [
+            (&[0x01, 0x5e][..], 2, "3.50"),
+            (&[0xff], 2, "-0.01"),
+            (&[0], 0, "0"),
+            (&[0], 2, "0.00"),
+            (&[1], 7, "1E-7"),
+            (&[12], 8, "1.2E-7"),
+            (&[5], -2, "5E+2"),
+            (&[0x80], 0, "-128"),
+            (&[0xff, 0x00], 0, "-256"),
+            (&[0x0d, 0xe0, 0xb6, 0xb3, 0xa7, 0x64, 0x00, 0x00], 18, "1.000000000000000000"),
+        ] {
+            assert_eq!(decimal(unscaled, scale), expected);
+        }
+    }
+
+    #[test]
+    fn dates_look_as_java_util_date_prints_them() {
+        for (ms, expected) in [
+            (0, "Thu Jan 01 00:00:00 UTC 1970"),
+            (1_709_210_096_789, "Thu Feb 29 12:34:56 UTC 2024"),
+            (-1, "Wed Dec 31 23:59:59 UTC 1969"),
+        ] {
+            assert_eq!(date_text(ms), expected);
         }
     }
 

@@ -7,15 +7,31 @@ use super::java;
 use crate::schema::Schema;
 use crate::value::{FieldName, Mark, ValueWriter};
 
+/// `decimal.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecimalFormat {
+    /// The unscaled value's bytes as text.
+    #[default]
+    Base64,
+    /// A number.
+    Numeric,
+}
+
 /// Appends records in JsonConverter's form to one buffer.
 #[derive(Debug, Default)]
 pub struct JsonWriter {
     out: Vec<u8>,
     /// Whether the next value or field needs a comma before it.
     separate: bool,
+    decimal: DecimalFormat,
 }
 
 impl JsonWriter {
+    /// A writer with this form of decimals.
+    pub fn new(decimal: DecimalFormat) -> Self {
+        JsonWriter { decimal, ..JsonWriter::default() }
+    }
+
     /// All that was written since the last [`JsonWriter::clear`].
     pub fn as_bytes(&self) -> &[u8] {
         &self.out
@@ -30,12 +46,6 @@ impl JsonWriter {
     /// Gives capacity back after an unusually large record.
     pub fn shrink_to(&mut self, capacity: usize) {
         self.out.shrink_to(capacity);
-    }
-
-    /// Writes a value that a writer of this form wrote before.
-    pub fn verbatim(&mut self, json: &[u8]) {
-        self.value();
-        self.out.extend_from_slice(json);
     }
 
     #[inline]
@@ -122,9 +132,12 @@ impl ValueWriter for JsonWriter {
         self.base64(value);
     }
 
-    fn decimal(&mut self, unscaled: &[u8], _scale: i32) {
+    fn decimal(&mut self, unscaled: &[u8], scale: i32) {
         self.value();
-        self.base64(unscaled);
+        match self.decimal {
+            DecimalFormat::Base64 => self.base64(unscaled),
+            DecimalFormat::Numeric => self.out.extend_from_slice(java::decimal(unscaled, scale).as_bytes()),
+        }
     }
 
     #[inline]
@@ -176,7 +189,7 @@ impl ValueWriter for JsonWriter {
     }
 
     fn mark(&self) -> Mark {
-        Mark { length: self.out.len(), separate: self.separate }
+        Mark { length: self.out.len(), separate: self.separate, ..Mark::default() }
     }
 
     fn rewind(&mut self, mark: Mark) {
@@ -188,6 +201,14 @@ impl ValueWriter for JsonWriter {
         into.clear();
         into.extend_from_slice(self.out.get(mark.length..).unwrap_or_default());
         self.rewind(mark);
+    }
+
+    fn take_string(&mut self, mark: Mark) -> Option<String> {
+        let written = self.out.get(mark.length..)?;
+        let json = written.strip_prefix(b",").unwrap_or(written);
+        let text = serde_json::from_slice(json).ok()?;
+        self.rewind(mark);
+        Some(text)
     }
 }
 
@@ -207,9 +228,9 @@ impl Frame {
     }
 
     /// Schema and payload (`schemas.enable=true`).
-    pub fn with_schema(schema: &Schema) -> Self {
+    pub fn with_schema(schema: &Schema, decimal: DecimalFormat) -> Self {
         let mut prefix = b"{\"schema\":".to_vec();
-        schema.write_json(&mut prefix);
+        schema.write_json(&mut prefix, decimal);
         prefix.extend_from_slice(b",\"payload\":");
         Frame { prefix, suffix: b"}".to_vec() }
     }
