@@ -23,6 +23,7 @@ mod place;
 mod postgres;
 mod process;
 mod progress;
+mod python;
 mod registry;
 mod versions;
 
@@ -224,6 +225,15 @@ pub fn registry() -> Result<Registry> {
 /// As [`kafka`].
 pub fn debezium() -> Result<Connect> {
     debezium::up()
+}
+
+/// A Python interpreter that has confluent-kafka with its Avro part, kept in the download cache: it reads topics
+/// through the registry, and shares no code with anything of ours.
+///
+/// # Errors
+/// When Python, pip or the package index is missing.
+pub fn python_with_confluent_kafka() -> Result<std::path::PathBuf> {
+    python::confluent_kafka()
 }
 
 /// A service that runs.

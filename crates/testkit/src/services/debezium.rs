@@ -12,7 +12,7 @@ use super::maven::{self, Artifact};
 use super::place::{self, Room, State};
 use super::progress::Step;
 use super::versions::{Versions, versions};
-use super::{Service, java, process};
+use super::{Service, java, process, python};
 
 /// A start takes 4 to 10 s on two idle cores.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -47,6 +47,8 @@ pub(super) fn up() -> Result<Connect> {
     let versions = versions()?;
     let java = java::java(versions.debezium.java_min)?;
     let (libs, plugins) = (worker_jars(&versions)?, plugin_dir(&versions)?);
+    // Not a plugin folder: the converter has no service manifest, by which `service_load` finds plugins.
+    let avro = python::avro_converter_jars()?;
     let step = Step::start(format!("debezium {}: start", versions.debezium.version));
     let port = place::free_port(room.state()?.map(|state| state.port))?;
     let properties = room.path("worker.properties");
@@ -59,7 +61,7 @@ pub(super) fn up() -> Result<Connect> {
         .args(["-Xmx1g", "-XX:+UseSerialGC"])
         .arg(format!("-Dlog4j2.configurationFile={}", log4j.display()))
         .arg("-cp")
-        .arg(libs.join("*"))
+        .arg(format!("{}:{}", libs.join("*").display(), avro.join("*").display()))
         .arg("org.apache.kafka.connect.cli.ConnectDistributed")
         .arg(&properties);
     let log = room.path("worker.log");

@@ -1,14 +1,13 @@
 //! Java artifacts through the machine's own Maven, with its checksums enforced (`-C`).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::place;
+use super::place::filled;
 use super::process::run;
-use super::progress::Step;
 use super::versions::versions;
 
 const HINT: &str = "mvn is missing or failed: run scripts/setup, or apt-get install maven";
@@ -29,7 +28,7 @@ impl Artifact {
 
 /// A folder with these artifacts and all that they need at run time; filled once, named by `name`.
 pub(super) fn jars(name: &str, artifacts: &[Artifact]) -> Result<PathBuf> {
-    filled(name, |new| {
+    filled(name, "Maven", |new| {
         fs::write(new.join("pom.xml"), pom(artifacts)?).context("pom.xml")?;
         let mut mvn = Command::new("mvn");
         mvn.args(["-B", "-q", "-C", "-f", "pom.xml", "dependency:copy-dependencies"])
@@ -42,7 +41,7 @@ pub(super) fn jars(name: &str, artifacts: &[Artifact]) -> Result<PathBuf> {
 
 /// A folder with the unpacked `tar.gz` of one artifact, without its dependencies.
 pub(super) fn archive(name: &str, artifact: &Artifact, classifier: &str) -> Result<PathBuf> {
-    filled(name, |new| {
+    filled(name, "Maven", |new| {
         let Artifact { group, name, version } = artifact;
         let plugin = versions()?.maven.dependency_plugin;
         let mut mvn = Command::new("mvn");
@@ -56,26 +55,6 @@ pub(super) fn archive(name: &str, artifact: &Artifact, classifier: &str) -> Resu
         run(Command::new("tar").args(["-xzf", &file, "--no-same-owner"]).current_dir(new))?;
         fs::remove_file(new.join(&file)).with_context(|| format!("{file}: remove"))
     })
-}
-
-/// The cache folder `name`, made in one step: a run that was cut off leaves nothing that looks complete.
-fn filled(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache = place::cache_dir()?;
-    let dir = cache.join(name);
-    let _lock = place::lock(&cache.join(format!("{name}.lock")))?;
-    if dir.exists() {
-        return Ok(dir);
-    }
-    let step = Step::start(format!("{name} from Maven: download"));
-    let new = cache.join(format!("{name}.new"));
-    if new.exists() {
-        fs::remove_dir_all(&new).with_context(|| format!("{}", new.display()))?;
-    }
-    fs::create_dir(&new).with_context(|| format!("{}", new.display()))?;
-    fill(&new)?;
-    fs::rename(&new, &dir).with_context(|| format!("{}", dir.display()))?;
-    step.done("");
-    Ok(dir)
 }
 
 fn pom(artifacts: &[Artifact]) -> Result<String> {

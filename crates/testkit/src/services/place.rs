@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::progress::Step;
+
 /// Ports are taken from here: below Linux's default range for outgoing connections (32768-60999), so that no
 /// connection of a test can sit on a port between the moment it is chosen and the moment it is bound.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -114,6 +116,26 @@ pub(super) fn state_names() -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// The cache folder `name`, made in one step: a run that was cut off leaves nothing that looks complete.
+pub(super) fn filled(name: &str, source: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let cache = cache_dir()?;
+    let dir = cache.join(name);
+    let _lock = lock(&cache.join(format!("{name}.lock")))?;
+    if dir.exists() {
+        return Ok(dir);
+    }
+    let step = Step::start(format!("{name} from {source}: download"));
+    let new = cache.join(format!("{name}.new"));
+    if new.exists() {
+        fs::remove_dir_all(&new).with_context(|| format!("{}", new.display()))?;
+    }
+    fs::create_dir(&new).with_context(|| format!("{}", new.display()))?;
+    fill(&new)?;
+    fs::rename(&new, &dir).with_context(|| format!("{}", dir.display()))?;
+    step.done("");
+    Ok(dir)
 }
 
 /// An exclusive lock between processes; released when dropped.

@@ -13,6 +13,7 @@ pub(super) struct Versions {
     pub(super) kafka: Kafka,
     pub(super) registry: Java,
     pub(super) debezium: Java,
+    pub(super) avro: Avro,
     pub(super) maven: Maven,
 }
 
@@ -47,6 +48,15 @@ pub(super) struct Kafka {
 pub(super) struct Java {
     pub(super) version: String,
     pub(super) java_min: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Avro {
+    pub(super) wheel: String,
+    pub(super) wheel_version: String,
+    pub(super) converter: String,
+    pub(super) python_client: String,
 }
 
 #[derive(Debug, Deserialize)]
