@@ -42,6 +42,19 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// `channel_binding`, with libpq's meanings: a password exchange that is tied to the server's certificate, so that it
+/// cannot be passed on by who stands in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where TLS and the server have it.
+    #[default]
+    Prefer,
+    /// Only so: TLS and SCRAM-SHA-256-PLUS, or no login.
+    Require,
+}
+
 /// How to reach a database.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -63,6 +76,8 @@ pub struct Config {
     pub ssl_cert: Option<PathBuf>,
     /// PEM or PKCS#8 DER file with the client's key (`database.sslkey`).
     pub ssl_key: Option<PathBuf>,
+    /// Channel binding of SCRAM.
+    pub channel_binding: ChannelBinding,
     /// Bound on connecting and authenticating.
     pub connect_timeout: Duration,
     /// `application_name` of the sessions.

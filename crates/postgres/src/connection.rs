@@ -2,13 +2,13 @@
 
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use postgres_protocol::message::{backend, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::fallible_iterator::FallibleIterator;
 
 use crate::buffer::{Buffer, RawMessage};
-use crate::config::{Config, SESSION_SETTINGS};
+use crate::config::{ChannelBinding, Config, SESSION_SETTINGS};
 use crate::error::{Error, ServerError};
 use crate::stream::{self, Attempt, Stream};
 
@@ -50,7 +50,7 @@ impl Connection {
     /// [`Error::Authentication`], [`Error::Config`].
     pub async fn connect(config: &Config, purpose: Purpose) -> Result<Self, Error> {
         let mut refused = None;
-        for attempt in stream::attempts(config.ssl_mode) {
+        for attempt in stream::attempts(config) {
             let connecting =
                 tokio::time::timeout(config.connect_timeout, connect_once(config, purpose, *attempt));
             match connecting.await {
@@ -258,6 +258,7 @@ async fn connect_once(config: &Config, purpose: Purpose, attempt: Attempt) -> Re
         outgoing: BytesMut::new(),
         address: stream::address(config),
     };
+    connection.stream.check_binding(config)?;
     let mut parameters = vec![
         ("user", config.user.as_str()),
         ("database", config.database.as_str()),
@@ -286,10 +287,25 @@ async fn connect_once(config: &Config, purpose: Purpose, attempt: Attempt) -> Re
 }
 
 async fn authenticate(connection: &mut Connection, config: &Config) -> Result<(), Error> {
+    let mut bound = config.channel_binding != ChannelBinding::Require;
     loop {
         let message = connection.read().await?;
         connection.outgoing.clear();
         match message {
+            backend::Message::AuthenticationSasl(body) => bound |= scram(connection, config, &body).await?,
+            backend::Message::ErrorResponse(body) => {
+                return Err(Error::Server {
+                    doing: format!("logging in as {}", config.user),
+                    source: Box::new(server_error(&body)),
+                });
+            }
+            // Before a password is sent in any other way.
+            _ if !bound => {
+                return Err(Error::Authentication(
+                    "channel binding is required, and the server asks for another login than scram-sha-256"
+                        .to_owned(),
+                ));
+            }
             backend::Message::AuthenticationOk => return Ok(()),
             backend::Message::AuthenticationCleartextPassword => {
                 let password = password(config)?.to_owned();
@@ -298,13 +314,6 @@ async fn authenticate(connection: &mut Connection, config: &Config) -> Result<()
             backend::Message::AuthenticationMd5Password(body) => {
                 let hash = md5_hash(config.user.as_bytes(), password(config)?.as_bytes(), body.salt());
                 send_password(connection, hash.as_bytes()).await?;
-            }
-            backend::Message::AuthenticationSasl(body) => scram(connection, config, &body).await?,
-            backend::Message::ErrorResponse(body) => {
-                return Err(Error::Server {
-                    doing: format!("logging in as {}", config.user),
-                    source: Box::new(server_error(&body)),
-                });
             }
             _ => {
                 return Err(Error::Authentication(
@@ -315,23 +324,45 @@ async fn authenticate(connection: &mut Connection, config: &Config) -> Result<()
     }
 }
 
+/// Which of the offered mechanisms is taken, and how it is bound.
+fn mechanism(
+    connection: &Connection,
+    config: &Config,
+    body: &backend::AuthenticationSaslBody,
+) -> Result<(&'static str, sasl::ChannelBinding), Error> {
+    let bad = |error: std::io::Error| Error::Authentication(error.to_string());
+    let (mut plain, mut plus) = (false, false);
+    let mut mechanisms = body.mechanisms();
+    while let Some(mechanism) = mechanisms.next().map_err(bad)? {
+        plain |= mechanism == SCRAM_SHA_256;
+        plus |= mechanism == SCRAM_SHA_256_PLUS;
+    }
+    let end_point = match config.channel_binding {
+        ChannelBinding::Disable => None,
+        ChannelBinding::Prefer | ChannelBinding::Require => connection.stream.end_point(),
+    };
+    let missing = |what: &str| Err(Error::Authentication(format!("the server offers no {what}")));
+    match end_point {
+        Some(hash) if plus => Ok((SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(hash))),
+        _ if config.channel_binding == ChannelBinding::Require => missing("SCRAM-SHA-256-PLUS"),
+        // "We could have": a server that could have as well knows that somebody hid its offer.
+        Some(_) if plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unrequested())),
+        None if plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unsupported())),
+        _ => missing("SCRAM-SHA-256"),
+    }
+}
+
+/// Says whether the exchange was bound to the server's certificate.
 async fn scram(
     connection: &mut Connection,
     config: &Config,
     body: &backend::AuthenticationSaslBody,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let bad = |error: std::io::Error| Error::Authentication(error.to_string());
-    let mut mechanisms = body.mechanisms();
-    let mut offered = false;
-    while let Some(mechanism) = mechanisms.next().map_err(bad)? {
-        offered |= mechanism == SCRAM_SHA_256;
-    }
-    if !offered {
-        return Err(Error::Authentication("the server offers no SCRAM-SHA-256".to_owned()));
-    }
-    let mut scram = ScramSha256::new(password(config)?.as_bytes(), ChannelBinding::unsupported());
+    let (mechanism, binding) = mechanism(connection, config, body)?;
+    let mut scram = ScramSha256::new(password(config)?.as_bytes(), binding);
     connection.outgoing.clear();
-    frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut connection.outgoing).map_err(bad)?;
+    frontend::sasl_initial_response(mechanism, scram.message(), &mut connection.outgoing).map_err(bad)?;
     connection.flush().await?;
     match connection.read().await? {
         backend::Message::AuthenticationSaslContinue(body) => scram.update(body.data()).map_err(bad)?,
@@ -341,7 +372,10 @@ async fn scram(
     frontend::sasl_response(scram.message(), &mut connection.outgoing).map_err(bad)?;
     connection.flush().await?;
     match connection.read().await? {
-        backend::Message::AuthenticationSaslFinal(body) => scram.finish(body.data()).map_err(bad),
+        backend::Message::AuthenticationSaslFinal(body) => {
+            scram.finish(body.data()).map_err(bad)?;
+            Ok(mechanism == SCRAM_SHA_256_PLUS)
+        }
         other => Err(sasl_failure(config, &other)),
     }
 }

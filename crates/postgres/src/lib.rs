@@ -18,5 +18,5 @@ pub mod snapshot;
 mod stream;
 mod tls;
 
-pub use config::{Config, Secret, SslMode};
+pub use config::{ChannelBinding, Config, Secret, SslMode};
 pub use error::{Error, ServerError};

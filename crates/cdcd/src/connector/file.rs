@@ -226,7 +226,7 @@ fn provided(key: &str, provider: &str, argument: &str) -> Result<String, Propert
 
 /// Adds what the environment says: libpq's `PG*` as the weakest, the images' names above the worker file.
 pub fn add_environment(properties: &mut Properties) {
-    const LIBPQ: [(&str, &str); 7] = [
+    const LIBPQ: [(&str, &str); 10] = [
         ("PGHOST", "database.hostname"),
         ("PGPORT", "database.port"),
         ("PGUSER", "database.user"),
@@ -234,6 +234,9 @@ pub fn add_environment(properties: &mut Properties) {
         ("PGDATABASE", "database.dbname"),
         ("PGSSLMODE", "database.sslmode"),
         ("PGSSLROOTCERT", "database.sslrootcert"),
+        ("PGSSLCERT", "database.sslcert"),
+        ("PGSSLKEY", "database.sslkey"),
+        ("PGCHANNELBINDING", "driver.channelBinding"),
     ];
     for (variable, key) in LIBPQ {
         if let Ok(value) = std::env::var(variable) {

@@ -48,6 +48,7 @@ pub const SOURCE: &[Known] = &[
     dead("schema.history.internal*", "the PostgreSQL connector keeps no schema history"),
     dead("include.schema.changes", "the PostgreSQL connector writes no schema change topic"),
     ignored("database.*", "it is a setting of pgjdbc"),
+    yes("driver.channelBinding"),
     ignored("driver.*", "it is a setting of pgjdbc"),
     ignored("connection.validation.timeout.ms", "validation is cdcd check"),
     yes("plugin.name"),

@@ -11,7 +11,7 @@ use cdcd_capture::config::{
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
 use cdcd_postgres::publication::AutoCreate;
-use cdcd_postgres::{Secret, SslMode};
+use cdcd_postgres::{ChannelBinding, Secret, SslMode};
 use regex::{Regex, RegexBuilder};
 
 use super::known::report_unused;
@@ -253,6 +253,15 @@ fn database(properties: &Properties, name: &str) -> Result<cdcd_postgres::Config
         ssl_root_cert: file("database.sslrootcert"),
         ssl_cert: file("database.sslcert"),
         ssl_key: file("database.sslkey"),
+        channel_binding: properties.choice(
+            "driver.channelBinding",
+            ChannelBinding::Prefer,
+            &[
+                ("disable", ChannelBinding::Disable),
+                ("prefer", ChannelBinding::Prefer),
+                ("require", ChannelBinding::Require),
+            ],
+        )?,
         connect_timeout: timeout.unwrap_or(Duration::from_secs(30)),
         application_name: format!("cdcd {name}"),
     })

@@ -127,6 +127,13 @@ fn faults(arena: &mut Arena, members: &mut [Member], account: &Account, load: &L
             }
             sleep(left.min(Duration::from_millis(50)));
         }
+        if kill % SAY_EVERY == 0 {
+            say(&format!(
+                "{kill} faults, {} changes sent, {} rows landed",
+                load.written(),
+                account.landed()?
+            ));
+        }
         if kill % THEFT_EVERY == 0 {
             met.thefts += account.steal(&mut random)?;
         }
@@ -147,13 +154,6 @@ fn faults(arena: &mut Arena, members: &mut [Member], account: &Account, load: &L
         child.kill()?;
         met.kills += 1;
         member.child = Some(member.start(arena)?);
-        if kill % SAY_EVERY == 0 {
-            say(&format!(
-                "{kill} faults, {} changes sent, {} rows landed",
-                load.written(),
-                account.landed()?
-            ));
-        }
     }
     Ok(met)
 }
