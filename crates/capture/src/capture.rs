@@ -42,6 +42,20 @@ pub struct Start {
     pub lineage: u32,
 }
 
+impl Start {
+    /// As after a run that committed everything before `lsn`.
+    pub fn at(lsn: Lsn) -> Self {
+        Start {
+            done_end_lsn: lsn,
+            last_commit_lsn: None,
+            open: None,
+            snapshot: None,
+            status_interval_ns: 10_000_000_000,
+            lineage: 0,
+        }
+    }
+}
+
 /// The state machine of one connector.
 ///
 /// The run loop gives it frames ([`Capture::handle_xlog_data`], [`Capture::handle_keepalive`]), answers its

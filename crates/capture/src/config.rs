@@ -249,6 +249,32 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
 }
 
+impl Default for Config {
+    /// Debezium's defaults, for tests and benches.
+    fn default() -> Self {
+        Config {
+            topic_prefix: "cdc".to_owned(),
+            topic_delimiter: ".".to_owned(),
+            database: "postgres".to_owned(),
+            connector_version: String::new(),
+            run_id: String::new(),
+            filters: Filters::default(),
+            modes: Modes::default(),
+            column_rules: ColumnRules::default(),
+            message_key_columns: Vec::new(),
+            tombstones_on_delete: true,
+            skipped_operations: SkippedOperations::default(),
+            skip_unchanged: false,
+            conversion_failure: ConversionFailure::default(),
+            extended_headers: true,
+            event_ids: false,
+            key: JsonOptions::default(),
+            value: JsonOptions::default(),
+            heartbeat: None,
+        }
+    }
+}
+
 /// `heartbeat.interval.ms` and the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {

@@ -9,24 +9,27 @@ const MESSAGE_BYTES_MAX: usize = (2 << 30) - 1;
 
 /// A message's tag and body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RawMessage<'a> {
-    pub(crate) tag: u8,
-    pub(crate) body: &'a [u8],
+pub struct RawMessage<'a> {
+    /// What kind of message.
+    pub tag: u8,
+    /// Its payload.
+    pub body: &'a [u8],
 }
 
 /// Why the next message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadLength(pub(crate) i64);
+pub struct BadLength(pub i64);
 
+/// Bytes that were received and not taken yet.
 #[derive(Debug, Default)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
 impl Buffer {
     /// The vector to read into, with room behind what is there.
-    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+    pub fn room(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -48,8 +51,11 @@ impl Buffer {
     }
 
     /// Takes the next whole message.
+    ///
+    /// # Errors
+    /// A length that no message has.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<RawMessage<'_>>, BadLength> {
+    pub fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, BadLength> {
         let rest = self.bytes.get(self.start..).unwrap_or_default();
         let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
         let [tag, length @ ..] = *header;
@@ -67,8 +73,11 @@ impl Buffer {
     }
 
     /// The tag of the next whole message, which stays.
+    ///
+    /// # Errors
+    /// A length that no message has.
     #[inline]
-    pub(crate) fn front_tag(&self) -> Result<Option<u8>, BadLength> {
+    pub fn front_tag(&self) -> Result<Option<u8>, BadLength> {
         let rest = self.bytes.get(self.start..).unwrap_or_default();
         let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
         let [tag, length @ ..] = *header;
@@ -97,7 +106,7 @@ mod tests {
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
                 buffer.room().extend_from_slice(piece);
-                while let Some(message) = buffer.next().unwrap() {
+                while let Some(message) = buffer.next_message().unwrap() {
                     seen.push((message.tag, message.body.to_vec()));
                 }
             }
@@ -111,7 +120,7 @@ mod tests {
         for length in [0u32, 3, u32::MAX] {
             let mut buffer = Buffer::default();
             buffer.room().extend_from_slice(&[&[b'd'][..], &length.to_be_bytes()].concat());
-            assert_eq!(buffer.next(), Err(BadLength(length.into())));
+            assert_eq!(buffer.next_message(), Err(BadLength(length.into())));
         }
     }
 }

@@ -102,7 +102,7 @@ impl Connection {
         loop {
             // postgres-protocol does not know CopyBothResponse.
             if self.front_tag().await? == b'W' {
-                self.buffer.next().map_err(bad_length)?;
+                self.buffer.next_message().map_err(bad_length)?;
                 return Ok(());
             }
             match self.read().await? {
@@ -135,13 +135,13 @@ impl Connection {
                 }
             }
         }
-        let message = self.buffer.next().map_err(bad_length)?;
+        let message = self.buffer.next_message().map_err(bad_length)?;
         Ok(message.map(|message| CopyMessage::Data(message.body)))
     }
 
     /// Takes a message that is not CopyData; says whether the COPY has ended.
     fn end_of_copy(&mut self) -> Result<bool, Error> {
-        match self.buffer.next().map_err(bad_length)? {
+        match self.buffer.next_message().map_err(bad_length)? {
             Some(RawMessage { tag: b'c', .. }) => Ok(true),
             Some(message @ RawMessage { tag: b'E', .. }) => {
                 Err(server_failure("reading the stream", &message))
@@ -205,7 +205,7 @@ impl Connection {
         frontend::copy_done(&mut self.outgoing);
         self.flush().await?;
         loop {
-            while let Some(message) = self.buffer.next().map_err(bad_length)? {
+            while let Some(message) = self.buffer.next_message().map_err(bad_length)? {
                 match message.tag {
                     b'Z' => return Ok(()),
                     b'E' => return Err(server_failure("ending the replication stream", &message)),
@@ -244,7 +244,7 @@ impl Connection {
     /// Reads one message of any kind but CopyData and CopyBothResponse.
     async fn read(&mut self) -> Result<backend::Message, Error> {
         self.front_tag().await?;
-        match self.buffer.next().map_err(bad_length)? {
+        match self.buffer.next_message().map_err(bad_length)? {
             Some(message) => parse(&message),
             None => Err(Error::Closed),
         }

@@ -4,7 +4,8 @@
 //! COPY rows as borrowed slices. [`control`] is a tokio-postgres client over the same sockets, for
 //! everything else.
 
-mod buffer;
+#[doc(hidden)]
+pub mod buffer;
 pub mod catalog;
 mod config;
 pub mod connection;

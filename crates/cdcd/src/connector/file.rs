@@ -16,9 +16,15 @@ pub fn read_connector(place: &str) -> Result<Vec<(String, String)>, PropertyErro
     if place.starts_with("postgres://") || place.starts_with("postgresql://") {
         return url(place);
     }
-    let text = read_text(place)?;
-    let pairs = if text.trim_start().starts_with('{') { json(place, &text)? } else { properties(&text) };
-    Ok(pairs)
+    parse_connector(place, &read_text(place)?)
+}
+
+/// The pairs of a connector's text, JSON or properties; `place` is for messages.
+///
+/// # Errors
+/// Text that is no connector.
+pub fn parse_connector(place: &str, text: &str) -> Result<Vec<(String, String)>, PropertyError> {
+    if text.trim_start().starts_with('{') { json(place, text) } else { Ok(properties(text)) }
 }
 
 /// Reads a `.properties` file, such as a worker's.

@@ -5,6 +5,7 @@ mod capture;
 mod check;
 mod exactly_once;
 mod kit;
+mod secrets;
 mod sink;
 mod verify;
 mod verify_topics;
