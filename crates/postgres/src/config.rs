@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,6 +83,22 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// `application_name` of the sessions.
     pub application_name: String,
+}
+
+impl Config {
+    /// Whether whoever answers at the address is believed to be the server: no certificate is checked and nothing is
+    /// bound to it. Loopback and Unix sockets are left out.
+    pub fn believes_anybody(&self) -> bool {
+        let is_local = self.host.starts_with('/')
+            || self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_checked = match self.ssl_mode {
+            SslMode::VerifyCa | SslMode::VerifyFull => true,
+            SslMode::Require => self.ssl_root_cert.is_some(),
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
+        };
+        !is_local && !is_checked && self.channel_binding != ChannelBinding::Require
+    }
 }
 
 /// Session settings that the type readers rely on: one text form for every server.

@@ -72,6 +72,13 @@ pub async fn run(
     options: &CaptureOptions,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
+    if settings.database.believes_anybody() {
+        tracing::warn!(
+            host = settings.database.host,
+            "the server's certificate is not checked: set database.sslmode=verify-full (with database.sslrootcert), or \
+             driver.channelBinding=require"
+        );
+    }
     let mut life = session::Life::default();
     let mut failing_since: Option<Instant> = None;
     let mut wait = FIRST_RETRY_WAIT;
