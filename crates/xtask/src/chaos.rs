@@ -21,6 +21,7 @@ mod t6;
 mod t7;
 mod t8;
 mod t9;
+mod takeover;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -84,6 +85,8 @@ enum Test {
     T16,
     /// Network faults on both legs
     T17,
+    /// cdcd from Debezium's offset and Debezium from cdcd's, in turn, under load
+    Takeover,
 }
 
 /// Options with the defaults of the test.
@@ -110,6 +113,7 @@ impl Test {
             Test::T11 => "t11",
             Test::T16 => "t16",
             Test::T17 => "t17",
+            Test::Takeover => "takeover",
         }
     }
 
@@ -123,6 +127,7 @@ impl Test {
             Test::T11 => (40, 900),
             Test::T16 => (1, 600),
             Test::T17 => (1, 1_200),
+            Test::Takeover => (4, 900),
         }
     }
 }
@@ -196,6 +201,7 @@ fn inner(args: &Args) -> Result<()> {
         Test::T11 => t11::run(&options, &binary),
         Test::T16 => t16::run(&options, &binary),
         Test::T17 => t17::run(&options, &binary),
+        Test::Takeover => takeover::run(&options, &binary),
     };
     for service in services::known()? {
         // What a failure leaves behind is evidence; what a success leaves behind is gigabytes.

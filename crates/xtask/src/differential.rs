@@ -6,6 +6,7 @@
 
 mod compare;
 mod connect;
+pub(crate) use connect::Worker;
 mod deviations;
 mod json;
 mod mutate;

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod delivery;
+pub mod offsets;
 mod output;
 pub(crate) mod publication;
 mod report;

@@ -5,6 +5,7 @@ mod capture;
 mod check;
 mod exactly_once;
 mod kit;
+mod offsets;
 mod secrets;
 mod sink;
 mod verify;
