@@ -115,6 +115,42 @@ mod tests {
         }
     }
 
+    /// T10: a session cut in two at every byte, and into equal pieces of many sizes.
+    #[test]
+    fn a_session_is_the_same_wherever_it_is_cut() {
+        let mut seed = 7u32;
+        let mut session = Vec::new();
+        while session.len() < 20_000 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let body = vec![seed as u8; (seed >> 20) as usize % 300];
+            session.push(b"dkEZ"[(seed >> 8) as usize % 4]);
+            session.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+            session.extend_from_slice(&body);
+        }
+        let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut buffer = Buffer::default();
+            let mut hash = 0u64;
+            for piece in pieces {
+                buffer.room().extend_from_slice(piece);
+                while let Some(message) = buffer.next_message().unwrap() {
+                    let first = message.body.first().copied().unwrap_or_default();
+                    let part =
+                        u64::from(message.tag) << 32 | u64::from(first) << 16 | message.body.len() as u64;
+                    hash = (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+            }
+            hash
+        };
+        let whole = read(&mut std::iter::once(session.as_slice()));
+        for cut in 0..session.len() {
+            let (head, tail) = session.split_at(cut);
+            assert_eq!(read(&mut [head, tail].into_iter()), whole, "cut at {cut}");
+        }
+        for size in (1..64).chain((64..4_096).step_by(61)) {
+            assert_eq!(read(&mut session.chunks(size)), whole, "pieces of {size}");
+        }
+    }
+
     #[test]
     fn impossible_lengths_are_refused() {
         for length in [0u32, 3, u32::MAX] {
