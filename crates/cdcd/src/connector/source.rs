@@ -8,6 +8,7 @@ use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, JsonOptions,
     KeyColumns, Modes, NameFilter, SkippedOperations, TimeMode,
 };
+use cdcd_debezium::transform::Chain;
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
 use cdcd_postgres::publication::AutoCreate;
@@ -327,7 +328,25 @@ fn capture_config(
         event_ids: properties.boolean("cdcd.headers", false)?,
         key: converter(properties, "key.converter")?,
         value: converter(properties, "value.converter")?,
+        transforms: transforms(properties)?,
         heartbeat: heartbeat(properties, prefix)?,
+    })
+}
+
+/// `transforms` and `predicates`, with all that belongs to them.
+fn transforms(properties: &Properties) -> Result<Chain, PropertyError> {
+    let mut own = BTreeMap::new();
+    for name in ["transforms", "predicates"] {
+        own.extend(properties.text(name).map(|text| (name.to_owned(), text.to_owned())));
+        let prefix = format!("{name}.");
+        for (rest, text) in properties.with_prefix(&prefix) {
+            own.insert(format!("{prefix}{rest}"), text.to_owned());
+        }
+    }
+    Chain::new(&own).map_err(|error| PropertyError {
+        key: error.key,
+        problem: error.problem,
+        hint: error.hint,
     })
 }
 
