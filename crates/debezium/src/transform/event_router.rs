@@ -48,8 +48,8 @@ struct EventRouter {
     tombstones: bool,
     expand: Option<NullFields>,
     updates: Updates,
-    /// Envelopes by the payload's schema, or by their version.
-    envelopes: Vec<(EnvelopeKey, Arc<Schema>)>,
+    /// Envelopes by the payload's schema and their version.
+    envelopes: Vec<(Schema, Option<i64>, Arc<Schema>)>,
     single: Vec<Arc<Schema>>,
 }
 
@@ -74,12 +74,6 @@ enum Updates {
     Warn,
     Error,
     Fatal,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum EnvelopeKey {
-    Payload(Schema),
-    Version(i64),
 }
 
 pub(crate) fn make(options: &Options<'_>, _side: Side) -> Result<Box<dyn Transform>, OptionError> {
@@ -298,11 +292,8 @@ impl EventRouter {
                 _ => return Err(missing(name)),
             },
         };
-        let key = match version {
-            None => EnvelopeKey::Payload(payload.clone()),
-            Some(version) => EnvelopeKey::Version(version),
-        };
-        if let Some((_, schema)) = self.envelopes.iter().find(|(known, _)| *known == key) {
+        let mut known = self.envelopes.iter();
+        if let Some((.., schema)) = known.find(|(of, number, _)| of == payload && *number == version) {
             return Ok(Arc::clone(schema));
         }
         let mut fields = vec![payload.clone().field("payload")];
@@ -319,7 +310,7 @@ impl EventRouter {
         if self.envelopes.len() >= SCHEMAS_MAX {
             self.envelopes.clear();
         }
-        self.envelopes.push((key, Arc::clone(&schema)));
+        self.envelopes.push((payload.clone(), version, Arc::clone(&schema)));
         Ok(schema)
     }
 

@@ -116,7 +116,7 @@ fn align<'a>(left: &[&'a Record], right: &[&'a Record]) -> Vec<Pair<'a>> {
 fn identity(record: &Record) -> (i32, Option<&[u8]>, String) {
     let value = record.value.as_deref().and_then(|value| Json::parse(value).ok());
     let about = value.as_ref().map(|value| {
-        let payload = value.get("payload").unwrap_or(value);
+        let payload = payload(value);
         let lsn = payload.get("source").and_then(|source| source.get("lsn")).map(Json::text);
         let op = payload.get("op").and_then(Json::as_str).unwrap_or("?");
         if op == "r" { "r".to_owned() } else { format!("{op} {}", lsn.unwrap_or_default()) }
@@ -143,7 +143,11 @@ fn judge_both(left: &Record, right: &Record) -> Verdict {
     if left == right {
         return Verdict::Identical;
     }
-    let mut walk = Walk::default();
+    let mut walk = Walk {
+        is_snapshot: of_snapshot(left) && of_snapshot(right),
+        is_tombstone: left.value.is_none() && right.value.is_none(),
+        ..Walk::default()
+    };
     if left.partition != right.partition {
         walk.differ("partition", &left.partition.to_string(), &right.partition.to_string());
     }
@@ -160,6 +164,7 @@ fn judge_both(left: &Record, right: &Record) -> Verdict {
 #[derive(Default)]
 struct Walk {
     is_snapshot: bool,
+    is_tombstone: bool,
     normalised: BTreeSet<Normalised>,
     differences: Vec<Difference>,
 }
@@ -181,10 +186,9 @@ impl Walk {
         };
         match (Json::parse(left_bytes), Json::parse(right_bytes)) {
             (Ok(a), Ok(b)) => {
-                self.is_snapshot = is_snapshot(&a) && is_snapshot(&b);
-                match (a.get("payload"), b.get("payload")) {
-                    (None, None) => self.json(&format!("{part}.payload"), &a, &b),
-                    _ => self.json(part, &a, &b),
+                match has_schema(&a) || has_schema(&b) {
+                    true => self.json(part, &a, &b),
+                    false => self.json(&format!("{part}.payload"), &a, &b),
                 }
                 // Blanks between tokens are in no tree.
                 let is_compact = |json: &Json, bytes: &[u8]| json.text().as_bytes() == bytes;
@@ -262,7 +266,8 @@ impl Walk {
             headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(",")
         };
         if names(left) != names(right) {
-            return self.differ("headers", &names(left), &names(right));
+            let path = if self.is_tombstone { "tombstone.headers" } else { "headers" };
+            return self.differ(path, &names(left), &names(right));
         }
         for ((name, a), (_, b)) in left.iter().zip(right) {
             let text = |value: &Option<Vec<u8>>| {
@@ -272,16 +277,29 @@ impl Walk {
             if a == b {
             } else if name == "__debezium.context.runId" && is_run_id(&a) && is_run_id(&b) {
                 self.normalised.insert(Normalised::RunId);
+            } else if let (Ok(left), Ok(right)) = (Json::parse(a.as_bytes()), Json::parse(b.as_bytes()))
+                && self.is_moment(name, &left, &right)
+            {
+                self.normalised.insert(Normalised::SnapshotMoment);
             } else {
                 self.differ(&format!("headers.{name}"), &a, &b);
             }
         }
     }
 
+    /// A header with a clock or a snapshot's moment in it, and nothing else that differs.
+    fn is_moment(&self, name: &str, left: &Json, right: &Json) -> bool {
+        let mut inner = Walk { is_snapshot: self.is_snapshot, ..Walk::default() };
+        inner.json(&format!("value.payload.{name}"), left, right);
+        let moments = BTreeSet::from([Normalised::Clock, Normalised::SnapshotMoment]);
+        inner.differences.is_empty() && inner.normalised.is_subset(&moments)
+    }
+
     fn may_differ(&self, path: &str, left: &Json, right: &Json) -> Option<Normalised> {
         if let Some(field) = path.strip_prefix("value.payload.") {
+            let field = canonical(field);
             let same_length = |a: &str, b: &str| a.len() == b.len() && is_integer(a) && is_integer(b);
-            match (field, left, right) {
+            match (field.as_str(), left, right) {
                 ("ts_ms" | "ts_us" | "ts_ns", Json::Number(a), Json::Number(b)) if same_length(a, b) => {
                     return Some(Normalised::Clock);
                 }
@@ -313,8 +331,38 @@ impl Walk {
     }
 }
 
-fn is_snapshot(value: &Json) -> bool {
-    value.get("payload").unwrap_or(value).get("op").and_then(Json::as_str) == Some("r")
+/// Whether JsonConverter has put the schema beside the value; a row may have a column that is called payload.
+fn has_schema(json: &Json) -> bool {
+    json.get("schema").is_some() && json.get("payload").is_some()
+}
+
+fn payload(json: &Json) -> &Json {
+    json.get("payload").filter(|_| has_schema(json)).unwrap_or(json)
+}
+
+/// The field of the envelope that `ExtractNewRecordState` and `Flatten` make this one of.
+fn canonical(field: &str) -> String {
+    let field = field.trim_start_matches("__");
+    match field {
+        "lsn" | "txId" | "sequence" => format!("source.{field}"),
+        _ => match field.strip_prefix("source_") {
+            Some(inner) => format!("source.{inner}"),
+            None => field.to_owned(),
+        },
+    }
+}
+
+/// Whether it is of a snapshot's event: the operation stands in the value, or in a header if it was put there.
+fn of_snapshot(record: &Record) -> bool {
+    let value = record.value.as_deref().and_then(|value| Json::parse(value).ok());
+    let operation = |value: &Json| {
+        let payload = payload(value);
+        ["op", "__op", "what"].iter().any(|name| payload.get(name).and_then(Json::as_str) == Some("r"))
+    };
+    let is_read = |(name, value): &(String, Option<Vec<u8>>)| {
+        matches!(name.as_str(), "op" | "__op" | "____what") && value.as_deref() == Some(b"r")
+    };
+    value.as_ref().is_some_and(operation) || record.headers.iter().any(is_read)
 }
 
 fn sorted(names: &[String]) -> Vec<&String> {

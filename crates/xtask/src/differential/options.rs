@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
+use super::transforms;
+
 /// One connector property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -25,12 +27,25 @@ impl Setting {
 pub(super) struct OptionSet {
     pub(super) name: String,
     pub(super) settings: Vec<Setting>,
+    /// The scenarios that it is for; all if there are none.
+    pub(super) only: Vec<String>,
 }
 
 impl OptionSet {
-    fn new(name: &str, settings: &[&str]) -> Self {
+    pub(super) fn new(name: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().filter_map(|text| Setting::parse(text).ok()).collect();
-        OptionSet { name: name.to_owned(), settings }
+        OptionSet { name: name.to_owned(), settings, only: Vec::new() }
+    }
+
+    /// The same for these scenarios only.
+    pub(super) fn only(mut self, scenarios: &[&str]) -> Self {
+        self.only = scenarios.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Whether it is for this scenario.
+    pub(super) fn is_for(&self, scenario: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == scenario)
     }
 }
 
@@ -41,12 +56,15 @@ const BINARY: [&str; 4] = ["bytes", "base64", "base64-url-safe", "hex"];
 
 /// Few sets that touch each mode once: for every change.
 pub(super) fn quick() -> Vec<OptionSet> {
-    vec![
+    let is_quick = |set: &OptionSet| ["unwrap-rewrite", "unwrap-tree"].contains(&set.name.as_str());
+    let mut sets = vec![
         OptionSet::new("default", &[]),
         modes("double", "connect", "hex", true),
         modes("string", "isostring", "base64", false),
         OptionSet::new("unknown", &["include.unknown.datatypes=true", "time.precision.mode=nanoseconds"]),
-    ]
+    ];
+    sets.extend(transforms::sets().into_iter().filter(is_quick));
+    sets
 }
 
 /// Every decimal mode with every time mode, the others in turn, and single options that change the form.
@@ -87,6 +105,7 @@ pub(super) fn full() -> Vec<OptionSet> {
         ),
     ];
     sets.extend(single.iter().map(|(name, settings)| OptionSet::new(name, settings)));
+    sets.extend(transforms::sets());
     sets
 }
 
