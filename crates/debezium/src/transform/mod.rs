@@ -40,6 +40,8 @@ mod value_to_key;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

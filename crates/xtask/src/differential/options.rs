@@ -29,12 +29,14 @@ pub(super) struct OptionSet {
     pub(super) settings: Vec<Setting>,
     /// The scenarios that it is for; all if there are none.
     pub(super) only: Vec<String>,
+    /// Those that it is not for.
+    pub(super) except: Vec<String>,
 }
 
 impl OptionSet {
     pub(super) fn new(name: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().filter_map(|text| Setting::parse(text).ok()).collect();
-        OptionSet { name: name.to_owned(), settings, only: Vec::new() }
+        OptionSet { name: name.to_owned(), settings, only: Vec::new(), except: Vec::new() }
     }
 
     /// The same for these scenarios only.
@@ -43,9 +45,16 @@ impl OptionSet {
         self
     }
 
+    /// The same without these scenarios.
+    pub(super) fn except(mut self, scenarios: &[&str]) -> Self {
+        self.except = scenarios.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
     /// Whether it is for this scenario.
     pub(super) fn is_for(&self, scenario: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == scenario)
+        let is_in = |names: &[String]| names.iter().any(|name| name == scenario);
+        (self.only.is_empty() || is_in(&self.only)) && !is_in(&self.except)
     }
 }
 

@@ -3,6 +3,10 @@
 -- set: transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState
 -- set: transforms.unwrap.delete.handling.mode=rewrite
 -- set: transforms.unwrap.drop.tombstones=false
+-- set: transforms.unwrap.predicate=own
+-- set: predicates=own
+-- set: predicates.own.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches
+-- set: predicates.own.pattern=.*\.unwrap_old_keys\.t
 --> setup
 CREATE TABLE t (id int PRIMARY KEY, v text);
 --> rows
