@@ -41,7 +41,7 @@ impl Transform for HeaderFrom {
         if old.schema.is_none()
             && let Value::Map(entries) = &old.value
         {
-            return Ok(Some(self.from_map(record, entries)));
+            return Ok(Some(self.of_map(record, entries)));
         }
         let row = old.as_struct(if self.moves { "header move" } else { "header copy" })?;
         for (name, header) in &self.names {
@@ -70,7 +70,7 @@ impl Transform for HeaderFrom {
 }
 
 impl HeaderFrom {
-    fn from_map(&self, mut record: Record, entries: &[(Value, Value)]) -> Record {
+    fn of_map(&self, mut record: Record, entries: &[(Value, Value)]) -> Record {
         let mut left = entries.to_vec();
         for (name, header) in &self.names {
             let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));

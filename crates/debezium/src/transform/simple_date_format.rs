@@ -216,7 +216,7 @@ impl Fields {
         match letter {
             // Two digits are a year within 80 years before and 20 after: a century that a clock would have to tell.
             'y' if count <= 2 && digits == 2 => {
-                self.year = Some(if value < 70 { 2000 + value } else { 1900 + value })
+                self.year = Some(if value < 70 { 2000 + value } else { 1900 + value });
             }
             'y' => self.year = Some(value),
             'M' => self.month = Some(value),
