@@ -1,4 +1,5 @@
-//! `ByLogicalTableRouter`: several tables to one topic, with the table in the key.
+//! `ByLogicalTableRouter`: several tables to one topic, with the table in the key. `ToLogicalTopicRouter` is its name after
+//! Debezium 3.6.
 
 use super::options::{OptionError, Options};
 use super::pattern::{Pattern, Replacement};
@@ -18,6 +19,17 @@ pub(crate) const OPTIONS: &[&str] = &[
     "logical.table.cache.size",
 ];
 
+pub(crate) const NEW_OPTIONS: &[&str] = &[
+    "topic.regex",
+    "topic.replacement",
+    "key.enforce.uniqueness",
+    "key.field.name",
+    "key.field.regex",
+    "key.field.replacement",
+    "schema.name.adjustment.mode",
+    "logical.destination.cache.size",
+];
+
 #[derive(Debug, Clone)]
 struct ByLogicalTableRouter {
     topic: (Pattern, Replacement),
@@ -32,6 +44,14 @@ struct ByLogicalTableRouter {
 }
 
 pub(crate) fn make(options: &Options<'_>, _side: Side) -> Result<Box<dyn Transform>, OptionError> {
+    router(options, "__dbz__physicalTableIdentifier")
+}
+
+pub(crate) fn make_new(options: &Options<'_>, _side: Side) -> Result<Box<dyn Transform>, OptionError> {
+    router(options, "__dbz__sourceIdentifier")
+}
+
+fn router(options: &Options<'_>, key_field: &str) -> Result<Box<dyn Transform>, OptionError> {
     let pair = |regex: &str, replacement: &str| -> Result<(Pattern, Replacement), OptionError> {
         let pattern = Pattern::new(&options.key(regex), options.required(regex)?)?;
         let text = options.required(replacement)?;
@@ -42,7 +62,7 @@ pub(crate) fn make(options: &Options<'_>, _side: Side) -> Result<Box<dyn Transfo
         None => None,
         Some(_) => Some(pair("key.field.regex", "key.field.replacement")?),
     };
-    let key_field = options.text("key.field.name").unwrap_or("__dbz__physicalTableIdentifier");
+    let key_field = options.text("key.field.name").unwrap_or(key_field);
     let is_unique = options.boolean("key.enforce.uniqueness", true)?;
     Ok(Box::new(ByLogicalTableRouter {
         topic: pair("topic.regex", "topic.replacement")?,

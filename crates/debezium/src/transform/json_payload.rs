@@ -225,6 +225,12 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_two_members_with_one_name_counts() {
+        let (_, value) = expand("p", r#"{"a":1,"b":2,"a":"x"}"#, NullFields::Ignore).unwrap();
+        assert_eq!(value, Value::Struct(vec![Value::String("x".into()), Value::Int(2)]));
+    }
+
+    #[test]
     fn what_is_no_struct_stays_text() {
         for json in ["[1]", "1", "{", r#"{"a":[1,"x"]}"#, r#"{"a":[1,1.5]}"#, r#"{"a":[null]}"#, ""] {
             assert_eq!(text(json), None, "{json}");

@@ -53,6 +53,8 @@ pub const LIST: &[Entry] = &[
         "the row instead of the envelope; deletes dropped, rewritten or made tombstones"),
     entry("io.debezium.transforms.ByLogicalTableRouter", by_logical_table_router::OPTIONS, by_logical_table_router::make,
         "several tables to one topic, with the table in the key"),
+    entry("io.debezium.transforms.ToLogicalTopicRouter", by_logical_table_router::NEW_OPTIONS, by_logical_table_router::make_new,
+        "the same under its name after Debezium 3.6"),
     entry("io.debezium.transforms.outbox.EventRouter", event_router::OPTIONS, event_router::make,
         "rows of an outbox table to a topic by aggregate type"),
     entry("io.debezium.transforms.partitions.PartitionRouting", partition_routing::OPTIONS, partition_routing::make,

@@ -211,7 +211,7 @@ impl Chain {
     pub fn new(properties: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let predicates = predicate::read(properties)?;
         let mut stages = Vec::new();
-        for name in Options::new("", properties).list("transforms") {
+        for name in Options::new("", properties).aliases("transforms")? {
             let prefix = format!("transforms.{name}.");
             let options = Options::new(&prefix, properties);
             stages.push(Stage {

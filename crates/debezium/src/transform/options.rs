@@ -99,6 +99,19 @@ impl<'a> Options<'a> {
         parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
     }
 
+    /// A list of names, each for something else.
+    pub(crate) fn aliases(&self, name: &str) -> Result<Vec<String>, OptionError> {
+        let list = self.list(name);
+        match list
+            .iter()
+            .enumerate()
+            .find(|(place, alias)| list.iter().take(*place).any(|other| other == *alias))
+        {
+            None => Ok(list),
+            Some((_, alias)) => Err(self.error(name, format!("names {alias} twice"))),
+        }
+    }
+
     pub(crate) fn required_list(&self, name: &str) -> Result<Vec<String>, OptionError> {
         self.required(name)?;
         match self.list(name) {

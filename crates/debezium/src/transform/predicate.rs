@@ -38,7 +38,7 @@ pub(crate) fn read(
     properties: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Predicate>, OptionError> {
     let mut predicates = BTreeMap::new();
-    for name in Options::new("", properties).list("predicates") {
+    for name in Options::new("", properties).aliases("predicates")? {
         let prefix = format!("predicates.{name}.");
         let options = Options::new(&prefix, properties);
         let entry = list::find(PREDICATES, &options)?.0;

@@ -237,6 +237,23 @@ fn flattening_joins_names_and_keeps_nulls_below_a_null() {
     assert!(found.contains(r#"{"before.id":1,"before.name":"n","before.price":null,"#), "{found}");
     assert!(found.contains(r#""after.id":null,"after.name":"n","#), "{found}");
     assert!(found.contains(r#""source.lsn":7,"#) && found.ends_with(r#""ts_ns":3}"#), "{found}");
+    let found = with_schemas(&mut one("Flatten$Value", ""), insert());
+    for field in [
+        r#"{"type":"int32","optional":true,"field":"after.id"}"#,
+        r#"{"type":"string","optional":false,"field":"source.table"}"#,
+        r#"{"type":"string","optional":true,"default":"n","field":"after.name"}"#,
+    ] {
+        assert!(found.contains(field), "{field} is not in {found}");
+    }
+}
+
+#[test]
+fn schemas_get_names_and_versions() {
+    let found =
+        with_schemas(&mut one("SetSchemaMetadata$Key", "schema.name=k schema.version=3"), tombstone());
+    assert!(found.contains(r#""optional":false,"name":"k","version":3},"payload":{"id":1}}"#), "{found}");
+    let found = with_schemas(&mut one("SetSchemaMetadata$Value", "schema.name=v"), insert());
+    assert!(found.contains(r#""optional":false,"name":"v","version":2},"payload":{"before""#), "{found}");
 }
 
 #[test]
@@ -266,6 +283,8 @@ fn tables_merge_into_one_topic_with_the_table_in_the_key() {
         r#"all.public {"id":1,"k":"t"} -"#
     );
     assert_eq!(text(&mut merged, heartbeat()), r#"hb {"serverName":"srv"} {"ts_ms":9}"#);
+    let renamed = text(&mut one("ToLogicalTopicRouter", options), tombstone());
+    assert_eq!(renamed, r#"all.public {"id":1,"__dbz__sourceIdentifier":"srv.public.t"} -"#);
 }
 
 #[test]
@@ -403,6 +422,8 @@ fn wrong_options_name_their_key() {
     let type_of = "transforms=t\ntransforms.t.type=";
     for (lines, key) in [
         ("transforms=t", "transforms.t.type"),
+        ("transforms=t,t\ntransforms.t.type=KAFKA.Filter", "transforms"),
+        ("predicates=t,t\npredicates.t.type=RecordIsTombstone", "predicates"),
         ("transforms=t\ntransforms.t.type=com.acme.Mine", "transforms.t.type"),
         ("transforms=t\ntransforms.t.type=Filter", "transforms.t.type"),
         ("transforms=t\ntransforms.t.type=InsertField", "transforms.t.type"),
@@ -489,6 +510,11 @@ fn wrong_options_name_their_key() {
     ] {
         let error = chain(lines).unwrap_err();
         assert_eq!(error.key, key, "{lines}: {error}");
+    }
+    for broken in ["(", ")", "'", "a b", "1 +", "\\", "value.", "[", "{", "a ? b", "..", "\u{0}", "🛫"] {
+        let lines =
+            format!("{type_of}DEBEZIUM.Filter\ntransforms.t.language=cel\ntransforms.t.condition={broken}");
+        assert_eq!(chain(&lines).unwrap_err().key, "transforms.t.condition", "{broken}");
     }
     let unknown = chain("transforms=t\ntransforms.t.type=com.acme.Mine").unwrap_err().hint.unwrap();
     assert!(LIST.iter().all(|entry| unknown.contains(entry.class)), "{unknown}");

@@ -151,6 +151,10 @@ fn judge_both(left: &Record, right: &Record) -> Verdict {
     if left.partition != right.partition {
         walk.differ("partition", &left.partition.to_string(), &right.partition.to_string());
     }
+    if left.timestamp_ms != right.timestamp_ms {
+        let text = |at: Option<i64>| at.map_or("(the clock's)".to_owned(), |at| at.to_string());
+        walk.differ("timestamp", &text(left.timestamp_ms), &text(right.timestamp_ms));
+    }
     walk.document("key", left.key.as_deref(), right.key.as_deref());
     walk.document("value", left.value.as_deref(), right.value.as_deref());
     walk.headers(&left.headers, &right.headers);
@@ -437,6 +441,7 @@ mod tests {
                 header("__debezium.context.taskId", "0"),
                 header("__debezium.context.runId", "019ab3c4-0000-7000-8000-000000000001"),
             ],
+            timestamp_ms: None,
         }
     }
 
@@ -461,6 +466,41 @@ mod tests {
         right.headers[1].1 = Some(b"not an id".to_vec());
         assert_eq!(paths(&left, &right), ["headers.__debezium.context.runId"]);
         assert_eq!(verdict(&left, &left.clone()), Verdict::Identical);
+    }
+
+    #[test]
+    fn a_timestamp_from_the_data_is_compared() {
+        let left = Record { timestamp_ms: Some(1), ..record("c", |event| event) };
+        let right = Record { timestamp_ms: None, ..left.clone() };
+        assert_eq!(paths(&left, &right), ["timestamp"]);
+    }
+
+    #[test]
+    fn a_column_that_is_called_payload_is_no_envelope() {
+        let row =
+            |ts: &str| format!(r#"{{"id":1,"payload":{{"a":1}},"__op":"c","__ts_ms":{ts}}}"#).into_bytes();
+        let left = Record { value: Some(row("5")), ..record("c", |event| event) };
+        let right = Record { value: Some(row("6")), ..left.clone() };
+        assert_eq!(verdict(&left, &right), Verdict::Normalised(BTreeSet::from([Normalised::Clock])));
+        let other = Record {
+            value: Some(row("7").iter().map(|b| if *b == b'c' { b'u' } else { *b }).collect()),
+            ..left.clone()
+        };
+        assert_eq!(paths(&left, &other), ["value.payload.__op"]);
+    }
+
+    #[test]
+    fn unwrapped_fields_and_headers_may_have_the_moment_of_a_snapshot() {
+        let row = |op: &str, lsn: &str| {
+            Some(format!(r#"{{"id":1,"__op":"{op}","__source_lsn":{lsn}}}"#).into_bytes())
+        };
+        let with = |op: &str, lsn: &str| {
+            let header = ("__lsn".to_owned(), Some(lsn.as_bytes().to_vec()));
+            Record { value: row(op, lsn), headers: vec![header], ..record("c", |event| event) }
+        };
+        let expected = BTreeSet::from([Normalised::SnapshotMoment]);
+        assert_eq!(verdict(&with("r", "5"), &with("r", "6")), Verdict::Normalised(expected));
+        assert_eq!(paths(&with("c", "5"), &with("c", "6")), ["value.payload.__source_lsn", "headers.__lsn"]);
     }
 
     #[test]

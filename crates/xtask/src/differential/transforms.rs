@@ -92,7 +92,7 @@ fn for_tables() -> Vec<OptionSet> {
     let own = [
         "predicates=own,wide,full,tombstone",
         "predicates.own.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
-        r"predicates.own.pattern=.*\.transforms\..*",
+        r"predicates.own.pattern=.*\.transforms[^.]*\..*",
         "predicates.wide.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
         r"predicates.wide.pattern=.*\.transforms\.(users|full_image)",
         "predicates.full.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
@@ -111,7 +111,7 @@ fn for_tables() -> Vec<OptionSet> {
         all.extend(own);
         let filled: Vec<String> = settings.iter().map(|setting| setting.replace("KAFKA", KAFKA)).collect();
         all.extend(filled.iter().map(String::as_str));
-        OptionSet::new(name, &all).only(&["transforms"])
+        OptionSet::new(name, &all).only(&["transforms", "transforms_keyless"])
     };
     let one = |name: &str, class: &str, settings: &[&str]| {
         let class = format!("transforms.t.type={KAFKA}.{class}");

@@ -1,4 +1,4 @@
--- rows for transformations: each kind of value, nulls and defaults, every operation, tables with and without a key
+-- rows for transformations: each kind of value, nulls and defaults, every operation
 --> setup
 CREATE TABLE users (
     id int PRIMARY KEY, name text NOT NULL, email varchar(100), price numeric(10,2), exact numeric(12,3) NOT NULL DEFAULT 1.5,
@@ -8,8 +8,6 @@ CREATE TABLE users (
 );
 CREATE TABLE full_image (LIKE users INCLUDING ALL);
 ALTER TABLE full_image REPLICA IDENTITY FULL;
-CREATE TABLE keyless (id int, name text, note text DEFAULT 'n/a', dest text);
-ALTER TABLE keyless REPLICA IDENTITY FULL;
 --> rows
 INSERT INTO users (id, name, email, price, active, small, ratio, factor, day, at, atz, "of", data, tags, js, digits)
 SELECT coalesce(max(id), 0) + 1, 'Ünïcode "q" \ 🛫', 'a@b.c', 12.30, false, -7, 1.5, -2.25e10, '2024-02-29',
@@ -17,7 +15,6 @@ SELECT coalesce(max(id), 0) + 1, 'Ünïcode "q" \ 🛫', 'a@b.c', 12.30, false, 
 FROM users;
 INSERT INTO users (id, name, note, active) SELECT coalesce(max(id), 0) + 1, 'nulls', NULL, NULL FROM users;
 INSERT INTO full_image SELECT * FROM users ON CONFLICT DO NOTHING;
-INSERT INTO keyless VALUES (1, 'a', NULL, NULL);
 --> stream
 UPDATE users SET price = NULL, note = 'x', small = 300 WHERE id = 1;
 UPDATE users SET id = 100 WHERE id = 2;
@@ -25,5 +22,3 @@ DELETE FROM users WHERE id = 3;
 UPDATE full_image SET name = 'changed', digits = '-5' WHERE id IN (1, 2);
 UPDATE full_image SET id = 200, digits = NULL WHERE id = 2;
 DELETE FROM full_image WHERE id <> 200;
-UPDATE keyless SET note = 'x' WHERE id = 1;
-DELETE FROM keyless WHERE id = 1;
