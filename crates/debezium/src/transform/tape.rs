@@ -224,3 +224,89 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Schema;
+
+    fn schema() -> Schema {
+        let text = || Schema::new(Kind::String).optional(true);
+        let map = Kind::Map(Box::new(Schema::new(Kind::String)), Box::new(text()));
+        Schema::structure(vec![
+            Schema::new(Kind::Boolean).field("b"),
+            Schema::new(Kind::Int64).field("i"),
+            Schema::new(Kind::Float32).field("f"),
+            Schema::new(Kind::Float64).field("d"),
+            Schema::new(Kind::Bytes).field("y"),
+            Schema::new(Kind::Bytes).named("org.apache.kafka.connect.data.Decimal").field("n"),
+            Schema::new(Kind::Array(Box::new(text()))).field("a"),
+            Schema::new(map).field("m"),
+            Schema::structure(vec![text().field("x")]).field("s"),
+        ])
+    }
+
+    fn write(writer: &mut TapeWriter) {
+        let name = FieldName::new("any");
+        let mark = writer.mark();
+        writer.field(&name);
+        writer.string("spliced");
+        let mut fragment = Vec::new();
+        writer.take_since(mark, &mut fragment);
+        writer.begin_struct();
+        writer.boolean(true);
+        writer.int(i64::MIN);
+        writer.float32(-0.5);
+        writer.float64(1e300);
+        writer.bytes(&[0, 255]);
+        writer.decimal(&[1, 94], 2);
+        writer.begin_array(2);
+        writer.null();
+        writer.string("ü");
+        writer.end_array();
+        writer.begin_map(1);
+        writer.map_key("k");
+        let mark = writer.mark();
+        writer.string("forgotten");
+        assert_eq!(writer.take_string(mark).as_deref(), Some("forgotten"));
+        writer.null();
+        let last = writer.mark();
+        assert_eq!(writer.take_string(last), None);
+        writer.end_map();
+        writer.begin_struct();
+        writer.fragment(&fragment);
+        writer.end_struct();
+        writer.end_struct();
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut writer = TapeWriter::default();
+        write(&mut writer);
+        let text = |text: &str| Value::String(text.to_owned());
+        let expected = Value::Struct(vec![
+            Value::Boolean(true),
+            Value::Int(i64::MIN),
+            Value::Float32(-0.5),
+            Value::Float64(1e300),
+            Value::Bytes(vec![0, 255]),
+            Value::Decimal(vec![1, 94], 2),
+            Value::Array(vec![Value::Null, text("ü")]),
+            Value::Map(vec![(text("k"), Value::Null)]),
+            Value::Struct(vec![text("spliced")]),
+        ]);
+        assert_eq!(read(&schema(), writer.as_bytes()), Some(expected));
+    }
+
+    #[test]
+    fn a_tape_of_another_schema_is_nothing() {
+        let mut writer = TapeWriter::default();
+        write(&mut writer);
+        let tape = writer.as_bytes();
+        for length in 0..tape.len() {
+            assert_eq!(read(&schema(), &tape[..length]), None, "{length}");
+        }
+        assert_eq!(read(&schema(), &[tape, &[NULL]].concat()), None);
+        assert_eq!(read(&Schema::new(Kind::Int64), tape), None);
+    }
+}
