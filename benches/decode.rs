@@ -14,6 +14,7 @@ use cdcd_capture::config::{Config, Filters, JsonOptions, Modes, SkippedOperation
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
 use cdcd_capture::{Capture, Flow, Start};
 use cdcd_debezium::format::json::JsonWriter;
+use cdcd_debezium::transform::Chain;
 use cdcd_debezium::value::{FieldName, Mark, ValueWriter};
 use cdcd_pgoutput::message::{Message, Old};
 use cdcd_pgoutput::replication::Frame;
@@ -142,7 +143,7 @@ fn typed(stream: &Stream, decoder: &mut Decoder, mappings: &[Mapping<Sum>]) -> i
     sum.0
 }
 
-fn config(schemas: bool) -> Config {
+fn config(schemas: bool, transforms: &Chain) -> Config {
     let json = JsonOptions { schemas, null_as_default: true };
     Config {
         topic_prefix: "cdc".to_owned(),
@@ -162,12 +163,21 @@ fn config(schemas: bool) -> Config {
         key: json,
         value: json,
         column_rules: Default::default(),
+        transforms: transforms.clone(),
         heartbeat: None,
     }
 }
 
+const UNWRAP: (&str, &str) = ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState");
+const DROP: (&str, &str) = ("transforms.drop.type", "org.apache.kafka.connect.transforms.DropHeaders");
+
+fn chain(properties: &[(&str, &str)]) -> Chain {
+    Chain::new(&properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        .unwrap()
+}
+
 /// The whole engine: frames to records, key, value and headers.
-fn events(stream: &Stream, schemas: bool) -> usize {
+fn events(stream: &Stream, schemas: bool, transforms: &Chain) -> usize {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
@@ -176,7 +186,7 @@ fn events(stream: &Stream, schemas: bool) -> usize {
         status_interval_ns: i64::MAX,
         lineage: 0,
     };
-    let mut capture = Capture::new(config(schemas), start).unwrap();
+    let mut capture = Capture::new(config(schemas, transforms), start).unwrap();
     let facts = TableFacts {
         columns: stream
             .columns
@@ -250,8 +260,15 @@ fn bench(criterion: &mut Criterion) {
             let mut decoder = Decoder::new();
             bencher.iter(|| typed(&stream, &mut decoder, &mappings));
         });
-        group.bench_function("json", |bencher| bencher.iter(|| events(&stream, false)));
-        group.bench_function("json_schemas", |bencher| bencher.iter(|| events(&stream, true)));
+        let none = Chain::default();
+        group.bench_function("json", |bencher| bencher.iter(|| events(&stream, false, &none)));
+        group.bench_function("json_schemas", |bencher| bencher.iter(|| events(&stream, true, &none)));
+        let unwrap =
+            chain(&[("transforms", "unwrap"), UNWRAP, ("transforms.unwrap.add.fields", "op,ts_ms,lsn")]);
+        group.bench_function("json_unwrapped", |bencher| bencher.iter(|| events(&stream, false, &unwrap)));
+        let trees =
+            chain(&[("transforms", "drop,unwrap"), UNWRAP, DROP, ("transforms.drop.headers", "none")]);
+        group.bench_function("json_trees", |bencher| bencher.iter(|| events(&stream, false, &trees)));
         peers(&mut group, &stream);
         group.finish();
     }

@@ -106,6 +106,7 @@ impl World {
             value: value.as_deref(),
             headers: &[],
             partition: None,
+            timestamp_ms: None,
         };
         let incoming =
             Incoming { id: self.id, epoch, partition: 0, offset, timestamp_ms: Some(1), record };

@@ -15,8 +15,8 @@ use cdcd_pgoutput::{Decoder, Lsn};
 use crate::catalog::{CatalogRequest, TableFacts};
 use crate::config::Config;
 use crate::error::Error;
-use crate::outbox::{ContextHeaders, Entry, Flow, Headers, Outbox, Range};
-use crate::plan::{Plan, TableShape};
+use crate::outbox::{ContextHeaders, Entry, Flow, Outbox, Range, Topics};
+use crate::plan::{Plan, TableShape, Way};
 use crate::position::{OpenTransaction, PrefixHash, SnapshotProgress};
 use crate::progress::{CommitPoint, Pace, Progress};
 use crate::reread::{Keep, Reread};
@@ -24,6 +24,7 @@ use crate::row_change::{EventId, Writer};
 use crate::snapshot::{Feed, Held, Reading, SnapshotTable};
 use crate::stats::Stats;
 use crate::transaction::{Replay, Transaction, unix_us};
+use crate::trees::{self, Transformer};
 
 /// Where a capture starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,8 @@ struct Engine {
     constants: source::Constants,
     context: ContextHeaders,
     tables: Tables,
-    topics: Vec<String>,
+    topics: Topics,
+    transformer: Option<Transformer>,
     catalog_request: Option<(TableShape, CatalogRequest)>,
     outbox: Outbox,
     progress: Progress,
@@ -93,6 +95,8 @@ struct Engine {
     snapshot: Option<SnapshotProgress>,
     reread: Option<Reread>,
     heartbeat_at: Option<i64>,
+    /// A heartbeat that could not be transformed: told with the next frame.
+    broken: Option<Error>,
     stats: Stats,
 }
 
@@ -137,10 +141,11 @@ impl Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
             engine: Engine {
-                constants,
                 context,
                 tables: Tables::default(),
-                topics: Vec::new(),
+                topics: Topics::default(),
+                transformer: Transformer::new(&config, &constants),
+                constants,
                 catalog_request: None,
                 outbox: Outbox::default(),
                 progress: Progress::new(start.done_end_lsn, start.status_interval_ns),
@@ -156,6 +161,7 @@ impl Capture {
                 snapshot: start.snapshot.filter(|_| reread.is_some()),
                 reread,
                 heartbeat_at: None,
+                broken: None,
                 stats: Stats::default(),
                 config,
             },
@@ -169,6 +175,7 @@ impl Capture {
     /// definite, and the frame's records are then not to be sent.
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
+        self.engine.broken.take().map_or(Ok(()), Err)?;
         let message =
             self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
@@ -179,9 +186,11 @@ impl Capture {
     /// Takes a keepalive.
     ///
     /// # Errors
-    /// None at present; a server whose log goes backwards is for the guards at the start.
+    /// A heartbeat that a transformation could not take; a server whose log goes backwards is for the guards at the
+    /// start.
     pub fn handle_keepalive(&mut self, keepalive: &PrimaryKeepalive) -> Result<(), Error> {
         let engine = &mut self.engine;
+        engine.broken.take().map_or(Ok(()), Err)?;
         engine.progress.received(keepalive.wal_end);
         if keepalive.reply_requested {
             engine.progress.reply_requested();
@@ -384,7 +393,7 @@ impl Capture {
 
     /// Topics that data has been planned for.
     pub fn topics(&self) -> &[String] {
-        &self.engine.topics
+        self.engine.topics.names()
     }
 
     /// Writes the held row of the snapshot.
@@ -585,6 +594,9 @@ impl Engine {
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
         self.fragments.render(&self.constants, &transaction, &mut self.outbox.writer);
+        if let Some(transformer) = &mut self.transformer {
+            transformer.render(&transaction);
+        }
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
@@ -618,8 +630,7 @@ impl Engine {
             &shape.schema,
             &shape.table,
         );
-        let topic = self.topic_index(&name);
-        let plan = Plan::new(&self.config, &shape, facts, (topic, &name))?;
+        let plan = Plan::new(&self.config, &shape, facts, &name, &mut self.topics)?;
         self.tables.last = None;
         let index = match self.tables.by_oid.get(&shape.oid).and_then(|known| known.plan) {
             Some(index) => index,
@@ -631,16 +642,6 @@ impl Engine {
         }
         self.tables.by_oid.insert(shape.oid, Known { shape, plan: Some(index) });
         Ok(index)
-    }
-
-    fn topic_index(&mut self, name: &str) -> usize {
-        match self.topics.iter().position(|topic| topic == name) {
-            Some(index) => index,
-            None => {
-                self.topics.push(name.to_owned());
-                self.topics.len() - 1
-            }
-        }
     }
 
     fn change(
@@ -703,12 +704,20 @@ impl Engine {
         now_ns: i64,
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
-        plan.source.render(self.serial, (&plan.schema, &plan.table), transaction, &mut self.outbox.writer);
+        let table = (plan.schema.as_str(), plan.table.as_str());
+        plan.source.render(self.serial, table, transaction, &mut self.outbox.writer);
+        if let (Way::Trees(trees), Some(transformer)) = (&mut plan.way, &mut self.transformer) {
+            transformer.begin(trees, self.serial, table, transaction);
+        }
         Some(Writer {
             config: &self.config,
             plan,
             source: &mut self.fragments,
+            constants: &self.constants,
+            context: &self.context,
             outbox: &mut self.outbox,
+            topics: &mut self.topics,
+            transformer: self.transformer.as_mut(),
             stats: &mut self.stats,
             id,
             sub: 0,
@@ -722,7 +731,19 @@ impl Engine {
         let Some(heartbeat) = &self.config.heartbeat else { return };
         self.heartbeat_at = Some(now_ns);
         let topic_name = heartbeat.topic.clone();
-        let topic = self.topic_index(&topic_name);
+        if let Some(transformer) = &mut self.transformer {
+            let record = trees::heartbeat(&topic_name, &self.config.topic_prefix, now_ns);
+            match transformer.transform(record, Entry::default(), &mut self.outbox, &mut self.topics) {
+                Ok(true) => self.stats.records += 1,
+                Ok(false) => self.stats.filtered += 1,
+                Err(source) => {
+                    let lsn = self.last_boundary;
+                    self.broken = Some(Error::Transform { table: topic_name, lsn, source });
+                }
+            }
+            return;
+        }
+        let topic = self.topics.index(&topic_name);
         let key_schema = envelope::heartbeat_key_schema();
         let value_schema = envelope::heartbeat_schema();
         let key_frame = if self.config.key.schemas { Frame::with_schema(&key_schema) } else { Frame::bare() };
@@ -732,13 +753,7 @@ impl Engine {
         let key = self.small_record(&key_frame, "serverName", |writer| writer.string(&prefix));
         let value =
             self.small_record(&value_frame, "ts_ms", |writer| writer.int(now_ns.div_euclid(1_000_000)));
-        self.outbox.push(Entry {
-            topic,
-            key: Some(key),
-            value: Some(value),
-            headers: Headers::None,
-            id: None,
-        });
+        self.outbox.push(Entry { topic, key: Some(key), value: Some(value), ..Entry::default() });
         self.stats.records += 1;
     }
 

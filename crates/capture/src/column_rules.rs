@@ -4,6 +4,7 @@
 
 use cdcd_debezium::format::json::JsonWriter;
 use cdcd_debezium::schema::{Kind, Schema};
+use cdcd_debezium::transform::tape::TapeWriter;
 use cdcd_debezium::value::{Literal, Mark, ValueWriter};
 use md5::{Digest as _, Md5};
 use regex::Regex;
@@ -156,17 +157,40 @@ impl Transform {
     }
 
     /// Changes the text that was written since `mark`; anything but text stays.
-    pub(crate) fn rewrite(&self, mark: Mark, writer: &mut JsonWriter) {
+    pub(crate) fn rewrite<W: TakeBack>(&self, mark: Mark, writer: &mut W) {
         if *self == Transform::None {
             return;
         }
+        if let Some(text) = writer.take_back(mark) {
+            writer.string(&self.text(&text));
+        }
+    }
+}
+
+/// A writer whose last value can be read again.
+pub(crate) trait TakeBack: ValueWriter {
+    /// The text that was written since `mark`, forgotten here; anything but text stays.
+    fn take_back(&mut self, mark: Mark) -> Option<String>;
+}
+
+impl TakeBack for JsonWriter {
+    fn take_back(&mut self, mark: Mark) -> Option<String> {
         let mut written = Vec::new();
-        writer.take_since(mark, &mut written);
+        self.take_since(mark, &mut written);
         let json = written.strip_prefix(b",").unwrap_or(&written);
         match serde_json::from_slice::<String>(json) {
-            Ok(text) => writer.string(&self.text(&text)),
-            Err(_) => writer.verbatim(json),
+            Ok(text) => Some(text),
+            Err(_) => {
+                self.verbatim(json);
+                None
+            }
         }
+    }
+}
+
+impl TakeBack for TapeWriter {
+    fn take_back(&mut self, mark: Mark) -> Option<String> {
+        self.take_string(mark)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a connector's properties mean to capture. Values are checked before they come here.
 
+use cdcd_debezium::transform::Chain;
 use regex::Regex;
 
 use crate::column_rules::ColumnRules;
@@ -245,6 +246,8 @@ pub struct Config {
     pub key: JsonOptions,
     /// `value.converter.*`
     pub value: JsonOptions,
+    /// `transforms` and `predicates`
+    pub transforms: Chain,
     /// `heartbeat.interval.ms`, if heartbeats are on, and their topic.
     pub heartbeat: Option<Heartbeat>,
 }
@@ -270,6 +273,7 @@ impl Default for Config {
             event_ids: false,
             key: JsonOptions::default(),
             value: JsonOptions::default(),
+            transforms: Chain::default(),
             heartbeat: None,
         }
     }

@@ -10,11 +10,14 @@ use cdcd_pgoutput::relation::{Relation, ReplicaIdentity};
 use cdcd_pgoutput::tuple::{Tuple, Value};
 
 use crate::catalog::TableFacts;
-use crate::column_rules::{Subject, Transform};
+use crate::column_rules::{Subject, TakeBack, Transform};
 use crate::config::{Config, ConversionFailure, JsonOptions};
 use crate::defaults;
 use crate::error::Error;
+use crate::outbox::Topics;
+use crate::trees::TreePlan;
 use crate::types::{ConversionError, Params, TypeContext, WriteFn, resolve, write_value};
+use crate::unwrapped::Unwrapped;
 
 /// What Relation said about a table, kept until the catalog has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +92,7 @@ pub(crate) struct Column<W = JsonWriter> {
 pub(crate) struct Plan {
     pub(crate) schema: String,
     pub(crate) table: String,
-    /// Index into the capture's topics.
+    /// Index into the capture's topics; means nothing where transformations choose the topic of each record.
     pub(crate) topic: usize,
     pub(crate) identity: ReplicaIdentity,
     pub(crate) columns: Vec<Column>,
@@ -104,6 +107,17 @@ pub(crate) struct Plan {
     pub(crate) value_frame: Frame,
     pub(crate) key_frame: Frame,
     pub(crate) source: TableFragment,
+    pub(crate) way: Way,
+}
+
+/// How a table's events become records.
+pub(crate) enum Way {
+    /// As they are.
+    Direct,
+    /// Without their envelope: what `transforms` ask for is known beforehand.
+    Unwrapped(Box<Unwrapped>),
+    /// Through the transformations.
+    Trees(Box<TreePlan>),
 }
 
 /// What of a tuple is real.
@@ -126,27 +140,18 @@ impl Plan {
         config: &Config,
         shape: &TableShape,
         facts: &TableFacts,
-        topic: (usize, &str),
+        base: &str,
+        topics: &mut Topics,
     ) -> Result<Self, Error> {
-        let (topic_index, base) = topic;
         let full_name = shape.full_name();
         let key_names = key_columns(config, shape, facts, &full_name);
-        let mut fields = Vec::new();
-        let mut columns = Vec::new();
-        let mut left_out = Vec::new();
-        for (index, column) in shape.columns.iter().enumerate() {
-            if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
-                continue;
-            }
-            match plan_column(config, (index, column), true, facts, config.value) {
-                Some((mut field, mut planned)) => {
-                    planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
-                    fields.push(field);
-                    columns.push(planned);
-                }
-                None => left_out.push(column.name.as_str()),
-            }
-        }
+        let (fields, columns) = plan_columns(config, shape, facts, config.value);
+        let is_left_out = |column: &&ColumnShape| {
+            config.filters.columns.passes(&format!("{full_name}.{}", column.name))
+                && !fields.iter().any(|field| field.name == column.name)
+        };
+        let left_out: Vec<&str> =
+            shape.columns.iter().filter(is_left_out).map(|column| column.name.as_str()).collect();
         if !left_out.is_empty() {
             tracing::warn!(
                 table = full_name,
@@ -154,13 +159,34 @@ impl Plan {
                 "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
             );
         }
-        let (key_fields, key) = plan_key(config, shape, facts, &key_names)?;
-        let (_, key_header) = plan_key(config, shape, facts, &key_names)?;
+        let (key_fields, key) = plan_key(config, shape, facts, &key_names, config.key)?;
+        let (_, key_header) = plan_key(config, shape, facts, &key_names, config.key)?;
         let value_schema = envelope::schema(base, &fields);
+        let key_schema = envelope::key_schema(base, key_fields);
+        let (topic, way) = match config.transforms.resolve(base) {
+            Some(resolved) => match &resolved.unwrap {
+                None => (Some(resolved.topic), Way::Direct),
+                Some(unwrap) => match Unwrapped::new(config, unwrap, &value_schema, topics) {
+                    Some(unwrapped) => (Some(resolved.topic), Way::Unwrapped(Box::new(unwrapped))),
+                    None => (None, Way::Direct),
+                },
+            },
+            None => (None, Way::Direct),
+        };
+        let (topic, way) = match topic {
+            Some(topic) => (topics.index(&topic), way),
+            None => {
+                let (_, tree_columns) = plan_columns(config, shape, facts, RAW);
+                let (_, tree_key) = plan_key(config, shape, facts, &key_names, RAW)?;
+                let schemas = (&key_schema, &value_schema);
+                (0, Way::Trees(Box::new(TreePlan::new(base, tree_key, tree_columns, schemas))))
+            }
+        };
         Ok(Plan {
             schema: shape.schema.clone(),
             table: shape.table.clone(),
-            topic: topic_index,
+            topic,
+            way,
             identity: shape.identity,
             columns,
             key,
@@ -168,7 +194,7 @@ impl Plan {
             header: HeaderWriter::default(),
             width: shape.columns.len(),
             value_frame: frame(config.value, &value_schema),
-            key_frame: frame(config.key, &envelope::key_schema(base, key_fields)),
+            key_frame: frame(config.key, &key_schema),
             source: TableFragment::default(),
         })
     }
@@ -201,10 +227,10 @@ impl Plan {
 }
 
 /// Writes the key's payload.
-pub(crate) fn write_key(
-    columns: &[Column],
+pub(crate) fn write_key<W: ValueWriter>(
+    columns: &[Column<W>],
     tuple: &Tuple<'_>,
-    writer: &mut JsonWriter,
+    writer: &mut W,
 ) -> Result<(), ColumnError> {
     writer.begin_struct();
     for column in columns {
@@ -240,15 +266,28 @@ pub(crate) fn write_key_header(
 }
 
 /// Writes a row's payload; gives the number of values that became null because they could not be converted.
-pub(crate) fn write_row(
-    columns: &[Column],
+pub(crate) fn write_row<W: TakeBack>(
+    columns: &[Column<W>],
     tuple: &Tuple<'_>,
     image: Image<'_>,
     on_failure: ConversionFailure,
-    writer: &mut JsonWriter,
+    writer: &mut W,
+) -> Result<u64, ColumnError> {
+    writer.begin_struct();
+    let failures = write_columns(columns, tuple, image, on_failure, writer)?;
+    writer.end_struct();
+    Ok(failures)
+}
+
+/// The same without the brackets around it.
+pub(crate) fn write_columns<W: TakeBack>(
+    columns: &[Column<W>],
+    tuple: &Tuple<'_>,
+    image: Image<'_>,
+    on_failure: ConversionFailure,
+    writer: &mut W,
 ) -> Result<u64, ColumnError> {
     let mut failures = 0;
-    writer.begin_struct();
     for column in columns {
         writer.field(&column.name);
         let mut value = tuple.get(column.index);
@@ -280,11 +319,10 @@ pub(crate) fn write_row(
             Some(Value::Null | Value::Binary(_)) | None => column.null.write(writer),
         }
     }
-    writer.end_struct();
     Ok(failures)
 }
 
-impl Column {
+impl<W> Column<W> {
     fn follow_rules(
         &mut self,
         config: &Config,
@@ -330,6 +368,30 @@ fn frame(options: JsonOptions, schema: &Schema) -> Frame {
     if options.schemas { Frame::with_schema(schema) } else { Frame::bare() }
 }
 
+/// Nulls stay nulls: what a transformation sees, and what is written in the end stands for them.
+const RAW: JsonOptions = JsonOptions { schemas: false, null_as_default: false };
+
+/// The columns of a row that are captured and have a type that can be written.
+fn plan_columns<W: ValueWriter>(
+    config: &Config,
+    shape: &TableShape,
+    facts: &TableFacts,
+    options: JsonOptions,
+) -> (Vec<Field>, Vec<Column<W>>) {
+    let full_name = shape.full_name();
+    let captured = shape
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| config.filters.columns.passes(&format!("{full_name}.{}", column.name)));
+    let planned = captured.filter_map(|(index, column)| {
+        let (mut field, mut planned) = plan_column(config, (index, column), true, facts, options)?;
+        planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
+        Some((field, planned))
+    });
+    planned.unzip()
+}
+
 /// Names of the key columns in order: `message.key.columns`, else what the catalog says.
 fn key_columns(config: &Config, shape: &TableShape, facts: &TableFacts, full_name: &str) -> Vec<String> {
     let configured = config.message_key_columns.iter().find(|entry| entry.table.is_match(full_name));
@@ -358,6 +420,7 @@ fn plan_key<W: ValueWriter>(
     shape: &TableShape,
     facts: &TableFacts,
     names: &[String],
+    options: JsonOptions,
 ) -> Result<(Vec<Field>, Vec<Column<W>>), Error> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
@@ -366,7 +429,7 @@ fn plan_key<W: ValueWriter>(
             continue;
         };
         let is_captured = config.filters.columns.passes(&format!("{}.{name}", shape.full_name()));
-        let planned = plan_column(config, (index, column), is_captured, facts, config.key);
+        let planned = plan_column(config, (index, column), is_captured, facts, options);
         let (field, column) = planned.ok_or_else(|| Error::Table {
             table: shape.full_name(),
             what: format!("key column {name} has a type that cannot be written"),

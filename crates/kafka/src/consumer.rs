@@ -164,6 +164,7 @@ impl Batch {
             let record = Record {
                 topic: &self.topic,
                 partition: Some(self.partition),
+                timestamp_ms: None,
                 key: meta.key.as_ref().map(bytes),
                 value: meta.value.as_ref().map(bytes),
                 headers: &headers,

@@ -191,6 +191,7 @@ fn with_record(message: &BorrowedMessage<'_>, show: impl FnOnce(&Record<'_>)) {
     show(&Record {
         topic: message.topic(),
         partition: Some(message.partition()),
+        timestamp_ms: None,
         key: message.key(),
         value: message.payload(),
         headers: &headers,

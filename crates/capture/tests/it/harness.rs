@@ -36,6 +36,7 @@ pub(crate) fn config() -> Config {
         key: bare,
         value: bare,
         column_rules: Default::default(),
+        transforms: Default::default(),
         heartbeat: None,
     }
 }

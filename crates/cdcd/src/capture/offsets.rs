@@ -152,6 +152,7 @@ async fn import(
         let record = Record {
             topic: &store.topic,
             partition: None,
+            timestamp_ms: None,
             key: Some(settings.name.as_bytes()),
             value: Some(&position.encode()),
             headers: &[],
@@ -191,12 +192,20 @@ async fn export(
     let offset = Offset::after_commit(lsn, position.wall_ms);
     let (key, value) = (connect::key(settings), offset.encode());
     if !dry_run {
-        let record = Record { topic, partition: None, key: Some(&key), value: Some(&value), headers: &[] };
+        let record = Record {
+            topic,
+            partition: None,
+            timestamp_ms: None,
+            key: Some(&key),
+            value: Some(&value),
+            headers: &[],
+        };
         write(settings, &record)?;
         // Given away: a capture that starts here without an import is stopped by E_POSITION_MISSING.
         let record = Record {
             topic: &cdcd_capture::position::topic(&settings.name),
             partition: None,
+            timestamp_ms: None,
             key: Some(settings.name.as_bytes()),
             value: None,
             headers: &[],

@@ -8,6 +8,7 @@ use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, JsonOptions,
     KeyColumns, Modes, NameFilter, SkippedOperations, TimeMode,
 };
+use cdcd_debezium::transform::Chain;
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
 use cdcd_postgres::publication::AutoCreate;
@@ -336,7 +337,25 @@ fn capture_config(
         event_ids: properties.boolean("cdcd.headers", false)?,
         key: converter(properties, "key.converter")?,
         value: converter(properties, "value.converter")?,
+        transforms: transforms(properties)?,
         heartbeat: heartbeat(properties, prefix)?,
+    })
+}
+
+/// `transforms` and `predicates`, with all that belongs to them.
+fn transforms(properties: &Properties) -> Result<Chain, PropertyError> {
+    let mut own = BTreeMap::new();
+    for name in ["transforms", "predicates"] {
+        own.extend(properties.text(name).map(|text| (name.to_owned(), text.to_owned())));
+        let prefix = format!("{name}.");
+        for (rest, text) in properties.with_prefix(&prefix) {
+            own.insert(format!("{prefix}{rest}"), text.to_owned());
+        }
+    }
+    Chain::new(&own).map_err(|error| PropertyError {
+        key: error.key,
+        problem: error.problem,
+        hint: error.hint,
     })
 }
 
@@ -736,6 +755,7 @@ impl TopicRule {
 mod tests {
     use super::*;
     use crate::connector::properties::Origin;
+    use cdcd_debezium::transform::unwrap::Deletes;
 
     fn properties(pairs: &[(&str, &str)]) -> Properties {
         let mut properties = Properties::default();
@@ -778,7 +798,13 @@ mod tests {
             (&[("table.include.list", "a(?=b)")], "table.include.list"),
             (&[("decimal.handling.mode", "exact")], "decimal.handling.mode"),
             (&[("value.converter", "com.acme.Mine")], "value.converter"),
-            (&[("transforms", "unwrap")], "transforms"),
+            (&[("transforms", "unwrap")], "transforms.unwrap.type"),
+            (&[("transforms", "x"), ("transforms.x.type", "com.acme.Mine")], "transforms.x.type"),
+            (
+                &[("transforms", "x"), ("transforms.x.type", "RegexRouter"), ("transforms.x.regx", "a")],
+                "transforms.x.regx",
+            ),
+            (&[("predicates", "p"), ("predicates.p.type", "com.acme.Mine")], "predicates.p.type"),
             (&[("converters", "isbn")], "converters"),
             (&[("connector.class", "com.acme.Mine")], "connector.class"),
             (&[("database.port", "fivethousand")], "database.port"),
@@ -794,6 +820,56 @@ mod tests {
         ] {
             let message = error(pairs);
             assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    /// The shop pipeline's connector as it is described in three places, apart from the password.
+    #[test]
+    fn a_connector_of_debezium_2_starts_unchanged() {
+        let script = r#"{
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "database.hostname": "postgres", "database.port": "5432", "database.user": "postgres",
+            "database.password": "x", "database.dbname": "cdc_demo", "database.server.name": "cdc-server",
+            "topic.prefix": "cdc", "table.include.list": "public.users,public.products,public.orders",
+            "plugin.name": "pgoutput", "publication.autocreate.mode": "filtered", "slot.name": "debezium_slot",
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false",
+            "transforms": "unwrap",
+            "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+            "transforms.unwrap.add.fields": "op,ts_ms,source",
+            "heartbeat.interval.ms": "5000"
+        }"#;
+        let manager = [
+            ("transforms.unwrap.delete.handling.mode", Some("rewrite")),
+            ("schema.history.internal.kafka.bootstrap.servers", Some("kafka:29092")),
+            ("schema.history.internal.kafka.topic", Some("schema-changes.cdc")),
+            ("slot.name", None),
+            ("publication.autocreate.mode", None),
+        ];
+        let dag = [("transforms", None), ("transforms.unwrap.type", None), ("heartbeat.interval.ms", None)];
+        for changes in [&[][..], &manager, &dag] {
+            let mut pairs: BTreeMap<String, String> = serde_json::from_str(script).unwrap();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => pairs.insert((*key).to_owned(), (*value).to_owned()),
+                    None => pairs.remove(*key),
+                };
+            }
+            let mut properties = Properties::default();
+            for (key, value) in &pairs {
+                properties.set(key, value, Origin::Connector);
+            }
+            properties.set("bootstrap.servers", "kafka:9092", Origin::CommandLine);
+            let settings = SourceSettings::new(&properties, KafkaNeed::Required).unwrap();
+            let resolved = settings.capture.transforms.resolve("cdc.public.users").unwrap();
+            assert_eq!(resolved.topic, "cdc.public.users");
+            let deletes = resolved.unwrap.map(|unwrap| unwrap.deletes);
+            let expected = match pairs.contains_key("transforms.unwrap.delete.handling.mode") {
+                true => Some(Deletes::Rewrite),
+                false => pairs.contains_key("transforms").then_some(Deletes::Null),
+            };
+            assert_eq!(deletes, expected);
         }
     }
 

@@ -198,7 +198,7 @@ impl ValueWriter for HeaderWriter {
 }
 
 /// Connect prints what lies before 1970-01-02 as a time of day, whole days as a date, the rest as both; in UTC.
-fn java_date(ms: i64) -> String {
+pub(crate) fn java_date(ms: i64) -> String {
     let (days, of_day) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
     let (seconds, fraction) = (of_day / 1000, of_day % 1000);
     let time = format!("{:02}:{:02}:{:02}.{fraction:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -219,7 +219,7 @@ fn java_date(ms: i64) -> String {
 }
 
 /// `BigDecimal.toString`: plain unless the scale is negative or the number very small.
-fn java_decimal(unscaled: &[u8], scale: i32) -> String {
+pub(crate) fn java_decimal(unscaled: &[u8], scale: i32) -> String {
     let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
     let digits = magnitude(unscaled, negative);
     let scale = i64::from(scale);

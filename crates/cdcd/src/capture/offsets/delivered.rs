@@ -119,7 +119,14 @@ mod tests {
 
     fn record<'a>(key: &'a str, value: Option<&'a str>) -> Record<'a> {
         let value = value.map(str::as_bytes);
-        Record { topic: "t", partition: None, key: Some(key.as_bytes()), value, headers: &[] }
+        Record {
+            topic: "t",
+            partition: None,
+            timestamp_ms: None,
+            key: Some(key.as_bytes()),
+            value,
+            headers: &[],
+        }
     }
 
     #[test]
