@@ -1,7 +1,7 @@
 # `make` lists the targets. The work is in scripts/ and in `cargo xtask`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo differential bench deny fmt services services-down fuzz
+.PHONY: help setup test demo differential bench deny fmt services services-down fuzz fuzz-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,3 +39,12 @@ services-down: ## stop all services of this checkout
 fuzz: ## fuzz the decoder for FUZZ_SECONDS (60) on the stable toolchain (installs cargo-fuzz if missing)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	cd fuzz && cargo fuzz run -s none decoder -- -max_total_time=$${FUZZ_SECONDS:-60} -print_final_stats=1
+
+FUZZ_TARGETS = decoder values capture events sink token framer answers quoting settings
+
+fuzz-all: ## every fuzz target for FUZZ_SECONDS (60) each
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	cd fuzz && cargo fuzz build -s none --features edges
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+		cargo fuzz run -s none --features edges $$target -- -max_total_time=$${FUZZ_SECONDS:-60} -print_final_stats=1 || exit 1; \
+	done

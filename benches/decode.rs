@@ -15,6 +15,7 @@ use cdcd_capture::converter::AvroOptions;
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
 use cdcd_capture::{Capture, Flow, Start};
 use cdcd_debezium::format::json::JsonWriter;
+use cdcd_debezium::transform::Chain;
 use cdcd_debezium::value::{FieldName, Mark, ValueWriter};
 use cdcd_pgoutput::message::{Message, Old};
 use cdcd_pgoutput::replication::Frame;
@@ -143,7 +144,7 @@ fn typed(stream: &Stream, decoder: &mut Decoder, mappings: &[Mapping<Sum>]) -> i
     sum.0
 }
 
-fn config(converter: Converter) -> Config {
+fn config(converter: Converter, transforms: &Chain) -> Config {
     Config {
         topic_prefix: "cdc".to_owned(),
         topic_delimiter: ".".to_owned(),
@@ -164,12 +165,21 @@ fn config(converter: Converter) -> Config {
         schema_names: Default::default(),
         field_names: Default::default(),
         column_rules: Default::default(),
+        transforms: transforms.clone(),
         heartbeat: None,
     }
 }
 
+const UNWRAP: (&str, &str) = ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState");
+const DROP: (&str, &str) = ("transforms.drop.type", "org.apache.kafka.connect.transforms.DropHeaders");
+
+fn chain(properties: &[(&str, &str)]) -> Chain {
+    Chain::new(&properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        .unwrap()
+}
+
 /// The whole engine: frames to records, key, value and headers.
-fn events(stream: &Stream, converter: Converter) -> usize {
+fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usize {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
@@ -178,7 +188,7 @@ fn events(stream: &Stream, converter: Converter) -> usize {
         status_interval_ns: i64::MAX,
         lineage: 0,
     };
-    let mut capture = Capture::new(config(converter), start).unwrap();
+    let mut capture = Capture::new(config(converter, transforms), start).unwrap();
     let facts = TableFacts {
         columns: stream
             .columns
@@ -255,13 +265,20 @@ fn bench(criterion: &mut Criterion) {
             let mut decoder = Decoder::new();
             bencher.iter(|| typed(&stream, &mut decoder, &mappings));
         });
-        let bare = JsonOptions { schemas: false, ..JsonOptions::default() };
-        for (name, converter) in [
-            ("json", bare.into()),
-            ("json_schemas", JsonOptions::default().into()),
-            ("avro", Converter::Avro(AvroOptions::default())),
+        let none = Chain::default();
+        let bare: Converter = JsonOptions { schemas: false, ..JsonOptions::default() }.into();
+        let unwrap =
+            chain(&[("transforms", "unwrap"), UNWRAP, ("transforms.unwrap.add.fields", "op,ts_ms,lsn")]);
+        let trees =
+            chain(&[("transforms", "drop,unwrap"), UNWRAP, DROP, ("transforms.drop.headers", "none")]);
+        for (name, converter, transforms) in [
+            ("json", bare, &none),
+            ("json_schemas", JsonOptions::default().into(), &none),
+            ("avro", Converter::Avro(AvroOptions::default()), &none),
+            ("json_unwrapped", bare, &unwrap),
+            ("json_trees", bare, &trees),
         ] {
-            group.bench_function(name, |bencher| bencher.iter(|| events(&stream, converter)));
+            group.bench_function(name, |bencher| bencher.iter(|| events(&stream, converter, transforms)));
         }
         peers(&mut group, &stream);
         group.finish();

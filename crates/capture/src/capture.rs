@@ -18,8 +18,8 @@ use crate::catalog::{CatalogRequest, TableFacts};
 use crate::config::Config;
 use crate::converter::{Framing, Half, SchemaRequest};
 use crate::error::Error;
-use crate::outbox::{ContextHeaders, Entry, Flow, Headers, Outbox, Range};
-use crate::plan::{Plan, TableShape};
+use crate::outbox::{ContextHeaders, Entry, Flow, Outbox, Range, Topics};
+use crate::plan::{Plan, TableShape, Way};
 use crate::position::{OpenTransaction, PrefixHash, SnapshotProgress};
 use crate::progress::{CommitPoint, Pace, Progress};
 use crate::reread::{Keep, Reread};
@@ -27,6 +27,7 @@ use crate::row_change::{EventId, Writer};
 use crate::snapshot::{Feed, Held, Reading, SnapshotTable};
 use crate::stats::Stats;
 use crate::transaction::{Replay, Transaction, unix_us};
+use crate::trees::{self, Transformer};
 
 /// Where a capture starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,20 @@ pub struct Start {
     pub status_interval_ns: i64,
     /// Counts the accepted discontinuities; written as a header above 0.
     pub lineage: u32,
+}
+
+impl Start {
+    /// As after a run that committed everything before `lsn`.
+    pub fn at(lsn: Lsn) -> Self {
+        Start {
+            done_end_lsn: lsn,
+            last_commit_lsn: None,
+            open: None,
+            snapshot: None,
+            status_interval_ns: 10_000_000_000,
+            lineage: 0,
+        }
+    }
 }
 
 /// The state machine of one connector.
@@ -62,7 +77,8 @@ struct Engine {
     constants: source::Constants,
     context: ContextHeaders,
     tables: Tables,
-    topics: Vec<String>,
+    topics: Topics,
+    transformer: Option<Transformer>,
     catalog_request: Option<(TableShape, CatalogRequest)>,
     schema_requests: VecDeque<(Framed, SchemaRequest)>,
     heartbeat_frames: [Frame; 2],
@@ -84,6 +100,8 @@ struct Engine {
     snapshot: Option<SnapshotProgress>,
     reread: Option<Reread>,
     heartbeat_at: Option<i64>,
+    /// A heartbeat that could not be transformed: told with the next frame.
+    broken: Option<Error>,
     stats: Stats,
 }
 
@@ -113,7 +131,8 @@ impl Capture {
     /// A capture that goes on at `start`.
     ///
     /// # Errors
-    /// [`Error::Position`] if the attempts of a snapshot cannot be read.
+    /// [`Error::Position`] if the attempts of a snapshot cannot be read, [`Error::TransformedForm`] if another
+    /// converter than JSON's is to write what `transforms` leave.
     pub fn new(config: Config, start: Start) -> Result<Self, Error> {
         let reread = match &start.snapshot {
             Some(progress) => Reread::new(progress)?,
@@ -135,10 +154,11 @@ impl Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
             engine: Engine {
-                constants,
                 context,
                 tables: Tables::default(),
-                topics: Vec::new(),
+                topics: Topics::default(),
+                transformer: Transformer::new(&config, &constants)?,
+                constants,
                 catalog_request: None,
                 schema_requests: VecDeque::new(),
                 heartbeat_frames: [Frame::bare(), Frame::bare()],
@@ -156,6 +176,7 @@ impl Capture {
                 snapshot: start.snapshot.filter(|_| reread.is_some()),
                 reread,
                 heartbeat_at: None,
+                broken: None,
                 stats: Stats::default(),
                 config,
             },
@@ -172,6 +193,7 @@ impl Capture {
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
         debug_assert!(self.engine.schema_requests.is_empty(), "a schema waits for its id");
+        self.engine.broken.take().map_or(Ok(()), Err)?;
         let message =
             self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
@@ -182,9 +204,11 @@ impl Capture {
     /// Takes a keepalive.
     ///
     /// # Errors
-    /// None at present; a server whose log goes backwards is for the guards at the start.
+    /// A heartbeat that a transformation could not take; a server whose log goes backwards is for the guards at the
+    /// start.
     pub fn handle_keepalive(&mut self, keepalive: &PrimaryKeepalive) -> Result<(), Error> {
         let engine = &mut self.engine;
+        engine.broken.take().map_or(Ok(()), Err)?;
         engine.progress.received(keepalive.wal_end);
         if keepalive.reply_requested {
             engine.progress.reply_requested();
@@ -220,9 +244,9 @@ impl Capture {
     /// The id of the schema that was asked for under `subject`.
     pub fn handle_schema_id(&mut self, subject: &str, id: u32) {
         let engine = &mut self.engine;
-        let Some((framed, _)) =
-            engine.schema_requests.pop_front_if(|(_, request)| request.subject == subject)
-        else {
+        let is_first = engine.schema_requests.front().is_some_and(|(_, request)| request.subject == subject);
+        let first = if is_first { engine.schema_requests.pop_front() } else { None };
+        let Some((framed, _)) = first else {
             debug_assert!(false, "no schema of {subject} was asked for");
             return;
         };
@@ -413,7 +437,7 @@ impl Capture {
 
     /// Topics that data has been planned for.
     pub fn topics(&self) -> &[String] {
-        &self.engine.topics
+        self.engine.topics.names()
     }
 
     /// Writes the held row of the snapshot.
@@ -614,6 +638,9 @@ impl Engine {
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
         self.fragments.render(&self.constants, &transaction, &mut self.outbox.value);
+        if let Some(transformer) = &mut self.transformer {
+            transformer.render(&transaction);
+        }
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
@@ -647,8 +674,7 @@ impl Engine {
             &shape.schema,
             &shape.table,
         );
-        let topic = self.topic_index(&name);
-        let mut plan = Plan::new(&self.config, &shape, facts, (topic, &name))?;
+        let mut plan = Plan::new(&self.config, &shape, facts, &name, &mut self.topics)?;
         self.tables.last = None;
         let index = match self.tables.by_oid.get(&shape.oid).and_then(|known| known.plan) {
             Some(index) => index,
@@ -662,16 +688,6 @@ impl Engine {
         }
         self.tables.by_oid.insert(shape.oid, Known { shape, plan: Some(index) });
         Ok(index)
-    }
-
-    fn topic_index(&mut self, name: &str) -> usize {
-        match self.topics.iter().position(|topic| topic == name) {
-            Some(index) => index,
-            None => {
-                self.topics.push(name.to_owned());
-                self.topics.len() - 1
-            }
-        }
     }
 
     fn change(
@@ -734,12 +750,20 @@ impl Engine {
         now_ns: i64,
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
-        plan.source.render(self.serial, (&plan.schema, &plan.table), transaction, &mut self.outbox.value);
+        let table = (plan.schema.as_str(), plan.table.as_str());
+        plan.source.render(self.serial, table, transaction, &mut self.outbox.value);
+        if let (Way::Trees(trees), Some(transformer)) = (&mut plan.way, &mut self.transformer) {
+            transformer.begin(trees, self.serial, table, transaction);
+        }
         Some(Writer {
             config: &self.config,
             plan,
             source: &mut self.fragments,
+            constants: &self.constants,
+            context: &self.context,
             outbox: &mut self.outbox,
+            topics: &mut self.topics,
+            transformer: self.transformer.as_mut(),
             stats: &mut self.stats,
             id,
             sub: 0,
@@ -770,20 +794,26 @@ impl Engine {
         let Some(heartbeat) = &self.config.heartbeat else { return };
         self.heartbeat_at = Some(now_ns);
         let topic_name = heartbeat.topic.clone();
-        let topic = self.topic_index(&topic_name);
+        if let Some(transformer) = &mut self.transformer {
+            let record = trees::heartbeat(&topic_name, &self.config.topic_prefix, now_ns);
+            match transformer.transform(record, Entry::default(), &mut self.outbox, &mut self.topics) {
+                Ok(true) => self.stats.records += 1,
+                Ok(false) => self.stats.filtered += 1,
+                Err(source) => {
+                    let lsn = self.last_boundary;
+                    self.broken = Some(Error::Transform { table: topic_name, lsn, source });
+                }
+            }
+            return;
+        }
+        let topic = self.topics.index(&topic_name);
         let [key_frame, value_frame] = &self.heartbeat_frames;
         let prefix = &self.config.topic_prefix;
         let key = small_record(&mut self.outbox.key, key_frame, "serverName", |writer| writer.string(prefix));
         let value = small_record(&mut self.outbox.value, value_frame, "ts_ms", |writer| {
             writer.int(now_ns.div_euclid(1_000_000));
         });
-        self.outbox.push(Entry {
-            topic,
-            key: Some(key),
-            value: Some(value),
-            headers: Headers::None,
-            id: None,
-        });
+        self.outbox.push(Entry { topic, key: Some(key), value: Some(value), ..Entry::default() });
         self.stats.records += 1;
     }
 }

@@ -93,8 +93,21 @@ pub(crate) fn write_row<W: ValueWriter>(
     on_failure: ConversionFailure,
     writer: &mut W,
 ) -> Result<u64, ColumnError> {
-    let mut failures = 0;
     writer.begin_struct();
+    let failures = write_columns(columns, tuple, image, on_failure, writer)?;
+    writer.end_struct();
+    Ok(failures)
+}
+
+/// The same without the brackets around it.
+pub(crate) fn write_columns<W: ValueWriter>(
+    columns: &[Column<W>],
+    tuple: &Tuple<'_>,
+    image: Image<'_>,
+    on_failure: ConversionFailure,
+    writer: &mut W,
+) -> Result<u64, ColumnError> {
+    let mut failures = 0;
     for column in columns {
         writer.field(&column.name);
         let mut value = tuple.get(column.index);
@@ -127,7 +140,6 @@ pub(crate) fn write_row<W: ValueWriter>(
             Some(Value::Null | Value::Binary(_)) | None => column.null.write(writer),
         }
     }
-    writer.end_struct();
     Ok(failures)
 }
 

@@ -1,5 +1,6 @@
 //! What a connector's properties mean to capture. Values are checked before they come here.
 
+use cdcd_debezium::transform::Chain;
 use regex::Regex;
 
 use crate::column_rules::ColumnRules;
@@ -236,8 +237,39 @@ pub struct Config {
     pub schema_names: NameAdjustment,
     /// `field.name.adjustment.mode`
     pub field_names: NameAdjustment,
+    /// `transforms` and `predicates`
+    pub transforms: Chain,
     /// `heartbeat.interval.ms`, if heartbeats are on, and their topic.
     pub heartbeat: Option<Heartbeat>,
+}
+
+impl Default for Config {
+    /// Debezium's defaults, for tests and benches.
+    fn default() -> Self {
+        Config {
+            topic_prefix: "cdc".to_owned(),
+            topic_delimiter: ".".to_owned(),
+            database: "postgres".to_owned(),
+            connector_version: String::new(),
+            run_id: String::new(),
+            filters: Filters::default(),
+            modes: Modes::default(),
+            column_rules: ColumnRules::default(),
+            message_key_columns: Vec::new(),
+            tombstones_on_delete: true,
+            skipped_operations: SkippedOperations::default(),
+            skip_unchanged: false,
+            conversion_failure: ConversionFailure::default(),
+            extended_headers: true,
+            event_ids: false,
+            key: Converter::Json(JsonOptions::default()),
+            value: Converter::Json(JsonOptions::default()),
+            schema_names: NameAdjustment::default(),
+            field_names: NameAdjustment::default(),
+            transforms: Chain::default(),
+            heartbeat: None,
+        }
+    }
 }
 
 /// `heartbeat.interval.ms` and the topic.

@@ -1,3 +1,4 @@
+use cdcd_debezium::transform::TransformError;
 use cdcd_pgoutput::{DecodeError, Lsn};
 
 use crate::types::ConversionError;
@@ -41,6 +42,19 @@ pub enum Error {
         /// Why.
         source: ConversionError,
     },
+    /// A record that one of the `transforms` cannot take.
+    #[error("transforming a record of {table}, at {lsn}")]
+    Transform {
+        /// `schema.table`, or the topic of a heartbeat.
+        table: String,
+        /// Where in the log.
+        lsn: Lsn,
+        /// Which transformation, and why.
+        source: TransformError,
+    },
+    /// `transforms` together with another converter than JSON's.
+    #[error("transforms work with JsonConverter only so far")]
+    TransformedForm,
     /// A table that cannot be captured as it is.
     #[error("table {table}: {what}")]
     Table {
@@ -61,6 +75,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Table { hint, .. } => Some(hint),
+            Error::Transform { source, .. } => source.advice(),
+            Error::TransformedForm => {
+                Some("choose JsonConverter for the key and the value, or no transforms")
+            }
             Error::Conversion { .. } => Some(
                 "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \
                  event.converting.failure.handling.mode=warn to write null instead",

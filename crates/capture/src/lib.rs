@@ -23,7 +23,9 @@ mod row_change;
 mod snapshot;
 pub mod stats;
 mod transaction;
+mod trees;
 pub mod types;
+mod unwrapped;
 
 pub use capture::{Capture, Start};
 pub use config::Config;

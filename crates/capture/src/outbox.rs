@@ -1,5 +1,8 @@
 //! Records that wait to be sent: bytes in reused buffers, places beside them.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
 use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::header;
 use cdcd_debezium::record::{Header, Record};
@@ -7,8 +10,8 @@ use cdcd_debezium::record::{Header, Record};
 /// Capacity that the buffer keeps after an unusually large record: 1 MiB holds hundreds of common ones.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// A key, four of the context, the lineage, the event id.
-const HEADERS_MAX: usize = 7;
+/// A key, four of the context, the lineage, the event id, and some that transformations added; more are collected.
+const HEADERS_MAX: usize = 16;
 
 /// Whether a receiver of records takes more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,16 +23,17 @@ pub enum Flow {
 }
 
 /// A place in the buffer of its kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Range {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
 /// The headers of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Headers {
-    /// None: heartbeats.
+    /// None: heartbeats, apart from those that were added.
+    #[default]
     None,
     /// The context headers.
     Context,
@@ -37,14 +41,21 @@ pub(crate) enum Headers {
     NewKey(Range),
     /// The old key, then the context headers.
     OldKey(Range),
+    /// Only those that were added: a chain of transformations has seen them all.
+    Added,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Entry {
     pub(crate) topic: usize,
+    /// Partition and timestamp, if transformations chose them.
+    pub(crate) partition: Option<i32>,
+    pub(crate) timestamp_ms: Option<i64>,
     pub(crate) key: Option<Range>,
     pub(crate) value: Option<Range>,
     pub(crate) headers: Headers,
+    /// Places in the outbox's added headers.
+    pub(crate) added: Range,
     /// `cdcd.eid`
     pub(crate) id: Option<Range>,
 }
@@ -54,8 +65,46 @@ pub(crate) struct Outbox {
     pub(crate) key: RecordWriter,
     pub(crate) value: RecordWriter,
     headers: Vec<u8>,
+    /// Headers of the entries: a name's number, and where the value lies.
+    pub(crate) added: Vec<(usize, Option<Range>)>,
     entries: Vec<Entry>,
     sent: usize,
+}
+
+/// Names that records share: topics, and headers that transformations add. A name keeps its number.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    names: Vec<String>,
+    numbers: BTreeMap<String, usize>,
+    headers: Vec<String>,
+}
+
+impl Topics {
+    /// All topics that were named so far.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The number of a topic.
+    pub(crate) fn index(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
+    }
+
+    /// The number of a header's name. There are only a few, all from the connector's file.
+    pub(crate) fn header(&mut self, name: &str) -> usize {
+        match self.headers.iter().position(|known| known == name) {
+            Some(number) => number,
+            None => {
+                self.headers.push(name.to_owned());
+                self.headers.len() - 1
+            }
+        }
+    }
 }
 
 /// The headers that every data record carries.
@@ -79,6 +128,19 @@ impl Outbox {
         Range { start, end: self.headers.len() }
     }
 
+    /// The same for a number in decimal digits.
+    pub(crate) fn header_int(&mut self, value: i64) -> Range {
+        let start = self.headers.len();
+        // A vector takes all that it is given.
+        let _ = write!(self.headers, "{value}");
+        Range { start, end: self.headers.len() }
+    }
+
+    /// The bytes of a header.
+    pub(crate) fn header_bytes(&self, range: Range) -> &[u8] {
+        slice(&self.headers, range)
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
     }
@@ -99,24 +161,33 @@ impl Outbox {
     /// Offers each waiting record in order until one is not taken.
     pub(crate) fn send(
         &mut self,
-        topics: &[String],
+        topics: &Topics,
         context: &ContextHeaders,
         mut receiver: impl FnMut(Record<'_>) -> Flow,
     ) -> Flow {
-        fn slice(bytes: &[u8], range: Range) -> &[u8] {
-            bytes.get(range.start..range.end).unwrap_or_default()
-        }
         let (keys, values) = (self.key.as_bytes(), self.value.as_bytes());
-        let own_header = |range: Range| slice(&self.headers, range);
+        let header = |range: Range| slice(&self.headers, range);
         for entry in self.entries.get(self.sent..).unwrap_or_default() {
-            let mut headers = [Header { name: "", value: None }; HEADERS_MAX];
-            let count = fill_headers(&mut headers, entry, context, own_header);
+            let added = self.added.get(entry.added.start..entry.added.end).unwrap_or_default();
+            let all = || headers(entry, added, topics, context, header);
+            let mut few = [Header { name: "", value: None }; HEADERS_MAX];
+            let many: Vec<Header<'_>>;
             let record = Record {
-                topic: topics.get(entry.topic).map(String::as_str).unwrap_or_default(),
-                partition: None,
+                topic: topics.names.get(entry.topic).map(String::as_str).unwrap_or_default(),
+                partition: entry.partition,
+                timestamp_ms: entry.timestamp_ms,
                 key: entry.key.map(|range| slice(keys, range)),
                 value: entry.value.map(|range| slice(values, range)),
-                headers: headers.get(..count).unwrap_or_default(),
+                headers: match added.len() + CONTEXT_MAX <= HEADERS_MAX {
+                    true => {
+                        let count = few.iter_mut().zip(all()).map(|(slot, header)| *slot = header).count();
+                        few.get(..count).unwrap_or_default()
+                    }
+                    false => {
+                        many = all().collect();
+                        &many
+                    }
+                },
             };
             if receiver(record) == Flow::Full {
                 return Flow::Full;
@@ -124,6 +195,7 @@ impl Outbox {
             self.sent += 1;
         }
         self.entries.clear();
+        self.added.clear();
         self.sent = 0;
         for writer in [&mut self.key, &mut self.value] {
             writer.clear();
@@ -135,32 +207,39 @@ impl Outbox {
     }
 }
 
-fn fill_headers<'a>(
-    headers: &mut [Header<'a>; HEADERS_MAX],
-    entry: &Entry,
+fn slice(bytes: &[u8], range: Range) -> &[u8] {
+    bytes.get(range.start..range.end).unwrap_or_default()
+}
+
+/// Headers that are not added by transformations.
+const CONTEXT_MAX: usize = 7;
+
+fn headers<'a>(
+    entry: &'a Entry,
+    added: &'a [(usize, Option<Range>)],
+    topics: &'a Topics,
     context: &'a ContextHeaders,
-    slice: impl Fn(Range) -> &'a [u8],
-) -> usize {
-    let key_header = match entry.headers {
-        Headers::None => return 0,
-        Headers::Context => None,
-        Headers::NewKey(range) => Some((header::NEW_KEY, range)),
-        Headers::OldKey(range) => Some((header::OLD_KEY, range)),
+    slice: impl Fn(Range) -> &'a [u8] + Copy + 'a,
+) -> impl Iterator<Item = Header<'a>> {
+    let (key_header, has_context, has_own) = match entry.headers {
+        Headers::None => (None, false, false),
+        Headers::Context => (None, true, true),
+        Headers::NewKey(range) => (Some((header::NEW_KEY, range)), true, true),
+        Headers::OldKey(range) => (Some((header::OLD_KEY, range)), true, true),
+        Headers::Added => (None, false, true),
     };
     let key_header = key_header.map(|(name, range)| Header { name, value: Some(slice(range)) });
-    let values = context.values.iter().flatten();
+    let values = context.values.iter().flatten().filter(move |_| has_context);
     let context_headers = header::CONTEXT
         .iter()
         .zip(values)
         .map(|(name, value)| Header { name, value: Some(value.as_bytes()) });
-    let lineage = context.lineage.as_ref();
+    let added = added.iter().map(move |(name, value)| Header {
+        name: topics.headers.get(*name).map(String::as_str).unwrap_or_default(),
+        value: value.map(slice),
+    });
+    let lineage = context.lineage.as_ref().filter(|_| has_own);
     let lineage = lineage.map(|text| Header { name: header::LINEAGE, value: Some(text.as_bytes()) });
     let id = entry.id.map(|range| Header { name: header::EVENT_ID, value: Some(slice(range)) });
-    let all = key_header.into_iter().chain(context_headers).chain(lineage).chain(id);
-    let mut count = 0;
-    for (slot, header) in headers.iter_mut().zip(all) {
-        *slot = header;
-        count += 1;
-    }
-    count
+    key_header.into_iter().chain(context_headers).chain(added).chain(lineage).chain(id)
 }

@@ -2,7 +2,7 @@
 
 use cdcd_debezium::envelope;
 use cdcd_debezium::format::header::HeaderWriter;
-use cdcd_debezium::format::json::Frame;
+use cdcd_debezium::format::json::{DecimalFormat, Frame};
 use cdcd_debezium::schema::{Field, Schema};
 use cdcd_debezium::source::TableFragment;
 use cdcd_debezium::value::ValueWriter;
@@ -13,8 +13,11 @@ use crate::catalog::TableFacts;
 use crate::column::{self, Column};
 use crate::columns::Columns;
 use crate::config::Config;
-use crate::converter::{Converter, Framing, Half, SchemaRequest};
+use crate::converter::{Converter, Framing, Half, JsonOptions, SchemaRequest};
 use crate::error::Error;
+use crate::outbox::Topics;
+use crate::trees::TreePlan;
+use crate::unwrapped::Unwrapped;
 
 /// What Relation said about a table, kept until the catalog has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +74,7 @@ impl TableShape {
 pub(crate) struct Plan {
     pub(crate) schema: String,
     pub(crate) table: String,
-    /// Index into the capture's topics.
+    /// Index into the capture's topics; means nothing where transformations choose the topic of each record.
     pub(crate) topic: usize,
     pub(crate) identity: ReplicaIdentity,
     pub(crate) columns: Columns,
@@ -88,6 +91,17 @@ pub(crate) struct Plan {
     /// Schemas whose ids the frames lack.
     pub(crate) requests: Vec<SchemaRequest>,
     pub(crate) source: TableFragment,
+    pub(crate) way: Way,
+}
+
+/// How a table's events become records.
+pub(crate) enum Way {
+    /// As they are.
+    Direct,
+    /// Without their envelope: what `transforms` ask for is known beforehand.
+    Unwrapped(Box<Unwrapped>),
+    /// Through the transformations.
+    Trees(Box<TreePlan>),
 }
 
 impl Plan {
@@ -95,9 +109,9 @@ impl Plan {
         config: &Config,
         shape: &TableShape,
         facts: &TableFacts,
-        topic: (usize, &str),
+        topic_name: &str,
+        topics: &mut Topics,
     ) -> Result<Self, Error> {
-        let (topic_index, topic_name) = topic;
         let full_name = shape.full_name();
         let key_names = key_columns(config, shape, facts, &full_name);
         let (fields, columns) = match config.value {
@@ -105,19 +119,30 @@ impl Plan {
             Converter::Avro(_) => plan_row(config, shape, facts, Columns::Avro),
             Converter::Text => plan_row(config, shape, facts, Columns::Text),
         };
-        let (key_fields, key) = match config.key {
-            Converter::Json(_) => plan_key(config, shape, facts, &key_names, Columns::Json)?,
-            Converter::Avro(_) => plan_key(config, shape, facts, &key_names, Columns::Avro)?,
-            Converter::Text => plan_key(config, shape, facts, &key_names, Columns::Text)?,
+        let own = &config.key;
+        let (key_fields, key) = match own {
+            Converter::Json(_) => plan_key(config, shape, facts, &key_names, own, Columns::Json)?,
+            Converter::Avro(_) => plan_key(config, shape, facts, &key_names, own, Columns::Avro)?,
+            Converter::Text => plan_key(config, shape, facts, &key_names, own, Columns::Text)?,
         };
-        let (_, key_header) = plan_key(config, shape, facts, &key_names, |columns| columns)?;
+        let (_, key_header) = plan_key(config, shape, facts, &key_names, own, |columns| columns)?;
         let base = config.schema_names.schema(topic_name);
         let (value_schema, key_schema) =
             (envelope::schema(&base, &fields), envelope::key_schema(&base, key_fields));
+        let (topic, way) = match known_way(config, topic_name, &value_schema, topics) {
+            Some(known) => known,
+            None => {
+                let (_, columns, _) = plan_columns(config, shape, facts, &RAW);
+                let (_, key) = plan_key(config, shape, facts, &key_names, &RAW, |columns| columns)?;
+                let schemas = (&key_schema, &value_schema);
+                (0, Way::Trees(Box::new(TreePlan::new(topic_name, key, columns, schemas))))
+            }
+        };
         let mut plan = Plan {
             schema: shape.schema.clone(),
             table: shape.table.clone(),
-            topic: topic_index,
+            topic,
+            way,
             identity: shape.identity,
             columns,
             key,
@@ -211,20 +236,52 @@ fn primary_key_of_its_time(shape: &TableShape, facts: &TableFacts) -> Option<Vec
     Some(flagged().map(|column| column.name.clone()).collect())
 }
 
-/// The columns of a row; those whose types cannot be written are left out.
+/// Nulls stay nulls: what a transformation sees, and what is written in the end stands for them.
+const RAW: Converter =
+    Converter::Json(JsonOptions { schemas: false, null_as_default: false, decimal: DecimalFormat::Base64 });
+
+/// The topic's number and the way of a table's events if they are known beforehand.
+fn known_way(config: &Config, topic: &str, envelope: &Schema, topics: &mut Topics) -> Option<(usize, Way)> {
+    let resolved = config.transforms.resolve(topic)?;
+    let way = match &resolved.unwrap {
+        None => Way::Direct,
+        Some(unwrap) => Way::Unwrapped(Box::new(Unwrapped::new(config, unwrap, envelope, topics)?)),
+    };
+    Some((topics.index(&resolved.topic), way))
+}
+
+/// The columns of a row in their form; says which are left out.
 fn plan_row<W: ValueWriter>(
     config: &Config,
     shape: &TableShape,
     facts: &TableFacts,
     of_form: impl FnOnce(Vec<Column<W>>) -> Columns,
 ) -> (Vec<Field>, Columns) {
+    let (fields, columns, left_out) = plan_columns(config, shape, facts, &config.value);
+    if !left_out.is_empty() {
+        tracing::warn!(
+            table = shape.full_name(),
+            columns = left_out.join(", "),
+            "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
+        );
+    }
+    (fields, of_form(columns))
+}
+
+/// The captured columns of a row, and the names of those whose types cannot be written.
+fn plan_columns<'s, W: ValueWriter>(
+    config: &Config,
+    shape: &'s TableShape,
+    facts: &TableFacts,
+    converter: &Converter,
+) -> (Vec<Field>, Vec<Column<W>>, Vec<&'s str>) {
     let full_name = shape.full_name();
     let (mut fields, mut columns, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for (index, column) in shape.columns.iter().enumerate() {
         if !config.filters.columns.passes(&format!("{full_name}.{}", column.name)) {
             continue;
         }
-        match column::plan(config, (index, column), true, facts, &config.value) {
+        match column::plan(config, (index, column), true, facts, converter) {
             Some((mut field, mut planned)) => {
                 planned.follow_rules(config, &full_name, column, facts, &mut field.schema);
                 fields.push(field);
@@ -233,14 +290,7 @@ fn plan_row<W: ValueWriter>(
             None => left_out.push(column.name.as_str()),
         }
     }
-    if !left_out.is_empty() {
-        tracing::warn!(
-            table = full_name,
-            columns = left_out.join(", "),
-            "columns left out: Debezium has no mapping for their types (include.unknown.datatypes=true writes them as text)"
-        );
-    }
-    (fields, of_form(columns))
+    (fields, columns, left_out)
 }
 
 fn plan_key<W: ValueWriter, C>(
@@ -248,6 +298,7 @@ fn plan_key<W: ValueWriter, C>(
     shape: &TableShape,
     facts: &TableFacts,
     names: &[String],
+    converter: &Converter,
     of_form: impl FnOnce(Vec<Column<W>>) -> C,
 ) -> Result<(Vec<Field>, C), Error> {
     let mut fields = Vec::new();
@@ -257,7 +308,7 @@ fn plan_key<W: ValueWriter, C>(
             continue;
         };
         let is_captured = config.filters.columns.passes(&format!("{}.{name}", shape.full_name()));
-        let planned = column::plan(config, (index, column), is_captured, facts, &config.key);
+        let planned = column::plan(config, (index, column), is_captured, facts, converter);
         let (field, column) = planned.ok_or_else(|| Error::Table {
             table: shape.full_name(),
             what: format!("key column {name} has a type that cannot be written"),

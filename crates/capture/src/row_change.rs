@@ -2,7 +2,7 @@
 
 use cdcd_debezium::envelope::Operation;
 use cdcd_debezium::header::EVENT_ID_BYTES;
-use cdcd_debezium::source::Fragments;
+use cdcd_debezium::source::{Constants, Fragments};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::message::Old;
 use cdcd_pgoutput::tuple::Tuple;
@@ -11,10 +11,11 @@ use crate::column::{ColumnError, Image, write_key_header};
 use crate::columns::{Event, Written};
 use crate::config::Config;
 use crate::error::Error;
-use crate::outbox::{Entry, Headers, Outbox, Range};
-use crate::plan::Plan;
+use crate::outbox::{ContextHeaders, Entry, Headers, Outbox, Range, Topics};
+use crate::plan::{Plan, Way};
 use crate::reread::Keep;
 use crate::stats::Stats;
+use crate::trees::Transformer;
 
 /// A row image of an event.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,12 @@ pub(crate) struct Writer<'c> {
     pub(crate) config: &'c Config,
     pub(crate) plan: &'c mut Plan,
     pub(crate) source: &'c mut Fragments,
+    pub(crate) constants: &'c Constants,
+    pub(crate) context: &'c ContextHeaders,
     pub(crate) outbox: &'c mut Outbox,
+    pub(crate) topics: &'c mut Topics,
+    /// There if the table's records go through it.
+    pub(crate) transformer: Option<&'c mut Transformer>,
     pub(crate) stats: &'c mut Stats,
     /// Written to a header, if that is asked for.
     pub(crate) id: Option<EventId>,
@@ -124,8 +130,7 @@ impl Writer<'_> {
         self.check_width(&before.tuple)?;
         let key = self.key(&before.tuple)?;
         self.event(Operation::Delete, Some(before), None, key, Headers::Context)?;
-        self.tombstone(key, Headers::Context);
-        Ok(())
+        self.tombstone(key, Headers::Context)
     }
 
     pub(crate) fn truncate(&mut self) -> Result<(), Error> {
@@ -139,7 +144,7 @@ impl Writer<'_> {
             let new_payload = self.key_payload(&after)?;
             let old_key = self.key(&before.tuple)?;
             self.event(Operation::Delete, Some(before), None, old_key, Headers::NewKey(new_payload))?;
-            self.tombstone(old_key, Headers::NewKey(new_payload));
+            self.tombstone(old_key, Headers::NewKey(new_payload))?;
         }
         if keep.new && !skipped.create {
             let old_payload = self.key_payload(&before)?;
@@ -149,16 +154,25 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn tombstone(&mut self, key: Option<Range>, headers: Headers) {
-        if self.config.tombstones_on_delete {
-            self.push(key, None, headers);
+    fn tombstone(&mut self, key: Option<Range>, headers: Headers) -> Result<(), Error> {
+        if !self.config.tombstones_on_delete {
+            return Ok(());
         }
+        if let Way::Unwrapped(_) = self.plan.way {
+            self.unwrapped_tombstone(key, headers);
+            return Ok(());
+        }
+        self.finish_record(key, None, headers)
     }
 
     /// The key as a record's key, with its schema if that is asked for.
     fn key(&mut self, tuple: &Tuple<'_>) -> Result<Option<Range>, Error> {
         if self.plan.key.is_empty() {
             return Ok(None);
+        }
+        if let (Way::Trees(plan), Some(transformer)) = (&self.plan.way, &mut self.transformer) {
+            let key = transformer.key(plan, tuple);
+            return key.map(Some).map_err(|error| self.conversion_error(error));
         }
         let writer = &mut self.outbox.key;
         let written = self.plan.key.write_key(tuple, &self.plan.key_frame, writer);
@@ -185,6 +199,27 @@ impl Writer<'_> {
         key: Option<Range>,
         headers: Headers,
     ) -> Result<(), Error> {
+        match operation {
+            Operation::Read => self.stats.reads += 1,
+            Operation::Create => self.stats.creates += 1,
+            Operation::Update => self.stats.updates += 1,
+            Operation::Delete => self.stats.deletes += 1,
+            Operation::Truncate => self.stats.truncates += 1,
+        }
+        let value = match &self.plan.way {
+            Way::Direct => self.envelope(operation, before, after)?,
+            Way::Unwrapped(_) => return self.unwrapped_event(operation, (before, after), key, headers),
+            Way::Trees(_) => self.tree(operation, before, after)?,
+        };
+        self.finish_record(key, Some(value), headers)
+    }
+
+    fn envelope(
+        &mut self,
+        operation: Operation,
+        before: Option<Row<'_>>,
+        after: Option<Row<'_>>,
+    ) -> Result<Range, Error> {
         let event = Event {
             operation,
             before,
@@ -201,22 +236,71 @@ impl Writer<'_> {
         if self.outbox.value.take_misplaced_null() {
             return Err(self.null_error());
         }
-        self.push(key, Some(range), headers);
-        match operation {
-            Operation::Read => self.stats.reads += 1,
-            Operation::Create => self.stats.creates += 1,
-            Operation::Update => self.stats.updates += 1,
-            Operation::Delete => self.stats.deletes += 1,
-            Operation::Truncate => self.stats.truncates += 1,
+        Ok(range)
+    }
+
+    fn tree(
+        &mut self,
+        operation: Operation,
+        before: Option<Row<'_>>,
+        after: Option<Row<'_>>,
+    ) -> Result<Range, Error> {
+        let (Way::Trees(plan), Some(transformer)) = (&self.plan.way, &mut self.transformer) else {
+            return Ok(Range::default());
+        };
+        let event = (operation, self.lsn.0, self.now_ns);
+        match transformer.event(plan, (before, after), event, self.config.conversion_failure) {
+            Ok((range, failures)) => {
+                self.stats.conversion_failures += failures;
+                Ok(range)
+            }
+            Err(error) => Err(self.conversion_error(error)),
+        }
+    }
+
+    /// Puts a record into the outbox, through the transformations if the table's records go there.
+    fn finish_record(
+        &mut self,
+        key: Option<Range>,
+        value: Option<Range>,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        let (Way::Trees(_), Some(_)) = (&self.plan.way, &self.transformer) else {
+            self.push(key, value, headers, Range::default());
+            return Ok(());
+        };
+        let entry = self.entry(key, value, headers, Range::default());
+        let (Way::Trees(plan), Some(transformer)) = (&self.plan.way, &mut self.transformer) else {
+            return Ok(());
+        };
+        match transformer.finish(plan, entry, self.context, self.outbox, self.topics) {
+            Ok(true) => self.stats.records += 1,
+            Ok(false) => self.stats.filtered += 1,
+            Err(source) => {
+                return Err(Error::Transform { table: self.plan.full_name(), lsn: self.lsn, source });
+            }
         }
         Ok(())
     }
 
-    fn push(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers) {
+    /// Puts a record into the outbox as it is.
+    pub(crate) fn push(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers, added: Range) {
+        let entry = self.entry(key, value, headers, added);
+        self.outbox.push(entry);
+        self.stats.records += 1;
+    }
+
+    /// Counts a record that a transformation leaves out: the ids of those behind it do not change.
+    pub(crate) fn drop_record(&mut self) {
+        self.sub = self.sub.saturating_add(1);
+        self.stats.filtered += 1;
+    }
+
+    fn entry(&mut self, key: Option<Range>, value: Option<Range>, headers: Headers, added: Range) -> Entry {
         let id = self.id.map(|id| self.outbox.header(&id.bytes(self.sub)));
         self.sub = self.sub.saturating_add(1);
-        self.outbox.push(Entry { topic: self.plan.topic, key, value, headers, id });
-        self.stats.records += 1;
+        let topic = self.plan.topic;
+        Entry { topic, partition: None, timestamp_ms: None, key, value, headers, added, id }
     }
 
     fn check_width(&self, tuple: &Tuple<'_>) -> Result<(), Error> {
@@ -235,7 +319,7 @@ impl Writer<'_> {
     }
 
     #[cold]
-    fn conversion_error(&self, error: ColumnError) -> Error {
+    pub(crate) fn conversion_error(&self, error: ColumnError) -> Error {
         Error::Conversion {
             table: self.plan.full_name(),
             column: error.column,

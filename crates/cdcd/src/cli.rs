@@ -6,6 +6,7 @@ use std::time::Duration;
 use cdcd_pgoutput::Lsn;
 use clap::{Args, Parser, Subcommand};
 
+use crate::capture::offsets::{self, Verb};
 use crate::capture::{self, Accept, CaptureOptions, EndPosition, OutputKind};
 use crate::check::{self, ReportFormat};
 use crate::connector::properties::{Origin, Properties, PropertyError};
@@ -61,6 +62,17 @@ Examples:
 SELECT pg_create_logical_replication_slot('oracle', 'pgoutput'); it holds back WAL until it is dropped.
 Exit codes: 5 a difference, 2 configuration, 3 capture or sink did not get to the present.";
 
+const OFFSETS_EXAMPLES: &str = "\
+Examples:
+  cdcd offsets import flights.json --worker connect-distributed.properties
+                                                               go on where Debezium was stopped; then cdcd capture
+  cdcd offsets export flights.json --worker connect-distributed.properties
+                                                               let Debezium go on where cdcd was stopped
+  cdcd offsets show flights.json --set offset.storage.topic=connect-offsets
+
+Both connectors name the same name, topic.prefix, slot.name and publication.name, and neither runs meanwhile. import reads the
+log behind Debezium's offset and the newest records of the topics: what Debezium had sent beyond its offset is not sent again.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a PostgreSQL source connector: snapshot, then stream, into Kafka
@@ -74,6 +86,9 @@ enum Command {
     /// Proves that source and destination agree, or log and topics, while writers run
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Shows positions; takes over from Debezium, and gives back
+    #[command(after_help = OFFSETS_EXAMPLES)]
+    Offsets(OffsetsArgs),
 }
 
 /// What every connector command takes.
@@ -137,6 +152,18 @@ struct SinkArgs {
     /// Print a line of figures this often, for example 5s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     stats_interval: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct OffsetsArgs {
+    /// What to do
+    #[arg(value_enum)]
+    verb: Verb,
+    #[command(flatten)]
+    connector: ConnectorArgs,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -359,6 +386,13 @@ async fn execute(command: Command) -> Result<(), Failure> {
             outcome = check::run(args.connector.properties()?, args.output) => outcome,
             () = shutdown.requested() => Err(Failure::new(Exit::Unexpected, anyhow::anyhow!("interrupted"))),
         },
+        Command::Offsets(args) => {
+            let properties = args.connector.properties()?;
+            tokio::select! {
+                outcome = offsets::run(&properties, args.verb, args.dry_run) => outcome,
+                () = shutdown.requested() => Err(Failure::new(Exit::Unexpected, anyhow::anyhow!("interrupted"))),
+            }
+        }
         Command::Verify(args) => tokio::select! {
             outcome = args.run() => outcome,
             () = shutdown.requested() => Err(Failure::new(Exit::Unexpected, anyhow::anyhow!("interrupted"))),

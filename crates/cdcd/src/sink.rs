@@ -101,8 +101,11 @@ pub async fn run_with<D: Destination + 'static>(
         Some(topic) => Some(Arc::new(Letters::open(&settings.consumer, topic).await?)),
         None => None,
     };
-    let consumer =
-        Consumer::join(&settings.consumer, &settings.topics).map_err(|error| kafka_error(&error))?;
+    let (config, topics) = (settings.consumer.clone(), settings.topics.clone());
+    let consumer = tokio::task::spawn_blocking(move || Consumer::join(&config, &topics))
+        .await
+        .map_err(|error| SinkError::Unexpected(error.to_string()))?
+        .map_err(|error| kafka_error(&error))?;
     let instance = format!("{}-{}-{}", settings.name, std::process::id(), start_stamp());
     let mut run = Run {
         sink: Sink::new(settings.sink.clone(), instance, encoder),

@@ -4,7 +4,8 @@
 //!
 //! Writing, in reading order: [`schema`] says what a field is, [`value`] is the one way to write a value,
 //! [`format`] holds the written forms that implement it, [`envelope`] and [`source`] put an event
-//! together from fragments that are rendered once, [`topic`] names the topic, [`record`] is what leaves.
+//! together from fragments that are rendered once, [`topic`] names the topic, [`record`] is what leaves, [`transform`] what may change it on
+//! its way.
 #![deny(missing_docs)]
 
 pub mod envelope;
@@ -15,4 +16,5 @@ pub mod record;
 pub mod schema;
 pub mod source;
 pub mod topic;
+pub mod transform;
 pub mod value;

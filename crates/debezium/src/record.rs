@@ -9,6 +9,9 @@ pub struct Record<'a> {
     pub topic: &'a str,
     /// Partition, if it is chosen by us; otherwise Java's default partitioner decides (murmur2 over the key).
     pub partition: Option<i32>,
+    /// Kafka's timestamp in milliseconds since 1970, if it is chosen by us; otherwise the producer's clock. Not told of
+    /// records that were fetched.
+    pub timestamp_ms: Option<i64>,
     /// Serialized key.
     pub key: Option<&'a [u8]>,
     /// Serialized value; `None` is a tombstone.

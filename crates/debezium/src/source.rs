@@ -116,6 +116,84 @@ pub struct Fragments {
     sequence: Vec<u8>,
     /// Length of the constant start of `sequence`.
     sequence_prefix: usize,
+    at_us: i64,
+    snapshot: Option<&'static str>,
+    xid: Option<u32>,
+    origin: String,
+    origin_lsn: Option<u64>,
+}
+
+/// What one field of the block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// Nothing.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// Text.
+    Text(&'a str),
+}
+
+/// One field of the block, for those who want it by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceField {
+    /// `version`
+    Version,
+    /// `connector`
+    Connector,
+    /// `name`
+    Name,
+    /// `ts_ms`
+    TsMs,
+    /// `snapshot`; null while streaming, whatever stands for null in the block.
+    Snapshot,
+    /// `db`
+    Db,
+    /// `sequence`
+    Sequence,
+    /// `ts_us`
+    TsUs,
+    /// `ts_ns`
+    TsNs,
+    /// `schema`
+    Schema,
+    /// `table`
+    Table,
+    /// `txId`
+    TxId,
+    /// `lsn`
+    Lsn,
+    /// `xmin`
+    Xmin,
+    /// `origin`
+    Origin,
+    /// `origin_lsn`
+    OriginLsn,
+}
+
+impl SourceField {
+    /// The field of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "version" => SourceField::Version,
+            "connector" => SourceField::Connector,
+            "name" => SourceField::Name,
+            "ts_ms" => SourceField::TsMs,
+            "snapshot" => SourceField::Snapshot,
+            "db" => SourceField::Db,
+            "sequence" => SourceField::Sequence,
+            "ts_us" => SourceField::TsUs,
+            "ts_ns" => SourceField::TsNs,
+            "schema" => SourceField::Schema,
+            "table" => SourceField::Table,
+            "txId" => SourceField::TxId,
+            "lsn" => SourceField::Lsn,
+            "xmin" => SourceField::Xmin,
+            "origin" => SourceField::Origin,
+            "origin_lsn" => SourceField::OriginLsn,
+            _ => return None,
+        })
+    }
 }
 
 /// The part of `source` that one transaction and table share.
@@ -133,6 +211,12 @@ impl Fragments {
         transaction: &Transaction<'_>,
         scratch: &mut W,
     ) {
+        self.at_us = transaction.at_us;
+        self.snapshot = transaction.snapshot.text();
+        self.xid = transaction.xid;
+        self.origin.clear();
+        self.origin.push_str(transaction.origin.map_or("", |(name, _)| name));
+        self.origin_lsn = transaction.origin.map(|(_, lsn)| lsn);
         let names = &*NAMES;
         let mark = scratch.mark();
         scratch.begin_record(&[]);
@@ -176,17 +260,50 @@ impl Fragments {
         self.sequence_prefix = self.sequence.len();
     }
 
-    /// Writes one event's `source` value.
-    pub fn write<W: ValueWriter>(&mut self, table: &TableFragment, lsn: u64, writer: &mut W) {
-        let names = &*NAMES;
+    /// One field of one event's `source` by itself.
+    pub fn field<'a>(
+        &'a mut self,
+        field: SourceField,
+        constants: &'a Constants,
+        (schema, table): (&'a str, &'a str),
+        lsn: u64,
+    ) -> Scalar<'a> {
+        let int = |value: Option<i64>| value.map_or(Scalar::Null, Scalar::Int);
+        match field {
+            SourceField::Version => Scalar::Text(&constants.version),
+            SourceField::Connector => Scalar::Text("postgresql"),
+            SourceField::Name => Scalar::Text(&constants.name),
+            SourceField::Db => Scalar::Text(&constants.db),
+            SourceField::Schema => Scalar::Text(schema),
+            SourceField::Table => Scalar::Text(table),
+            SourceField::TsMs => Scalar::Int(self.at_us.div_euclid(1000)),
+            SourceField::TsUs => Scalar::Int(self.at_us),
+            SourceField::TsNs => Scalar::Int(self.at_us.wrapping_mul(1000)),
+            SourceField::Lsn => Scalar::Int(lsn as i64),
+            SourceField::Sequence => Scalar::Text(self.sequence_of(lsn)),
+            SourceField::Snapshot => self.snapshot.map_or(Scalar::Null, Scalar::Text),
+            SourceField::TxId => int(self.xid.map(i64::from)),
+            SourceField::Origin if self.origin_lsn.is_some() => Scalar::Text(&self.origin),
+            SourceField::OriginLsn => int(self.origin_lsn.map(|lsn| lsn as i64)),
+            SourceField::Origin | SourceField::Xmin => Scalar::Null,
+        }
+    }
+
+    fn sequence_of(&mut self, lsn: u64) -> &str {
         self.sequence.truncate(self.sequence_prefix);
         self.sequence.push(b'"');
         self.sequence.extend_from_slice(itoa::Buffer::new().format(lsn).as_bytes());
         self.sequence.extend_from_slice(b"\"]");
+        std::str::from_utf8(&self.sequence).unwrap_or_default()
+    }
+
+    /// Writes one event's `source` value.
+    pub fn write<W: ValueWriter>(&mut self, table: &TableFragment, lsn: u64, writer: &mut W) {
+        let names = &*NAMES;
         writer.begin_struct();
         writer.fragment(&self.head);
         writer.field(&names.sequence);
-        writer.string(std::str::from_utf8(&self.sequence).unwrap_or_default());
+        writer.string(self.sequence_of(lsn));
         writer.fragment(&table.bytes);
         writer.field(&names.lsn);
         writer.int(lsn as i64);

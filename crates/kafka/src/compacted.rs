@@ -1,6 +1,6 @@
-//! The newest value of each key of a small, compacted topic of one partition.
+//! The newest value of each key of a small, compacted topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// Bound on reading the whole topic; it holds a handful of records between two compactions.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads partition 0 to its end. An absent topic has no values. Blocks.
+/// Reads all partitions to their ends. An absent topic has no values. Blocks.
 ///
 /// # Errors
 /// [`Error::Client`] if the topic cannot be read to its end within a minute.
@@ -31,11 +31,17 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
         .set("allow.auto.create.topics", "false");
     let consumer: BaseConsumer =
         config.to_rdkafka().create().map_err(|error| Error::client("configuring a Kafka consumer", error))?;
+    let failed = |error| Error::client(doing(), error);
+    let metadata = consumer.fetch_metadata(Some(topic), READ_TIMEOUT).map_err(failed)?;
     let mut assignment = TopicPartitionList::new();
-    assignment
-        .add_partition_offset(topic, 0, Offset::Beginning)
-        .and_then(|()| consumer.assign(&assignment))
-        .map_err(|error| Error::client(doing(), error))?;
+    for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).map_err(failed)?;
+    }
+    let mut open: BTreeSet<i32> = assignment.elements().iter().map(|element| element.partition()).collect();
+    if open.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    consumer.assign(&assignment).map_err(failed)?;
     let deadline = Instant::now() + READ_TIMEOUT;
     let mut values = BTreeMap::new();
     loop {
@@ -47,7 +53,12 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
                     None => values.remove(&key),
                 };
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(values),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+                if open.is_empty() {
+                    return Ok(values);
+                }
+            }
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
             ))) => return Ok(values),

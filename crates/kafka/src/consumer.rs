@@ -164,6 +164,7 @@ impl Batch {
             let record = Record {
                 topic: &self.topic,
                 partition: Some(self.partition),
+                timestamp_ms: None,
                 key: meta.key.as_ref().map(bytes),
                 value: meta.value.as_ref().map(bytes),
                 headers: &headers,
@@ -222,6 +223,30 @@ enum Flow {
     Running,
 }
 
+/// Bound on counting partitions: without an answer each gets the most.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Memory for records that were fetched and not taken, over all partitions of the topics.
+const QUEUE_KBYTES: usize = 64 << 10;
+/// A partition's share of it is at least this.
+const QUEUE_KBYTES_MIN: usize = 512;
+/// And at most this.
+const QUEUE_KBYTES_MAX: usize = 8 << 10;
+
+/// How many partitions the topics have now, whoever owns them; `None` if the cluster does not say.
+fn partitions(config: &ClientConfig, topics: &Topics) -> Option<usize> {
+    let mut config = config.clone();
+    config.set("allow.auto.create.topics", "false");
+    let consumer: BaseConsumer = config.to_rdkafka().create().ok()?;
+    let metadata = consumer.fetch_metadata(None, COUNT_TIMEOUT).ok()?;
+    let wanted: Box<dyn Fn(&str) -> bool> = match topics {
+        Topics::Names(names) => Box::new(|name| names.iter().any(|wanted| wanted == name)),
+        Topics::Pattern(_) => Box::new(|name| !name.starts_with("__")),
+    };
+    let found = metadata.topics().iter().filter(|topic| wanted(topic.name()));
+    Some(found.map(|topic| topic.partitions().len()).sum())
+}
+
 /// A member of a consumer group. Dropping it leaves the group.
 pub struct Consumer {
     events: mpsc::Receiver<Event>,
@@ -230,7 +255,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Joins the group. `config` must hold `bootstrap.servers` and `group.id`.
+    /// Joins the group. Blocks for as long as the cluster does not say how many partitions there are, at most
+    /// ten seconds. `config` must hold `bootstrap.servers` and `group.id`.
     ///
     /// # Errors
     /// [`Error::Config`] or [`Error::Client`] when the settings or the topics cannot be used.
@@ -250,9 +276,13 @@ impl Consumer {
             // slow destination never looks like a crash.
             .set_default("session.timeout.ms", "10000")
             .set_default("topic.metadata.refresh.interval.ms", "30000")
-            .set_default("fetch.wait.max.ms", "100")
-            // Per partition: what the sink holds back must not pile up in the client.
-            .set_default("queued.max.messages.kbytes", "8192");
+            .set_default("fetch.wait.max.ms", "100");
+        // What the sink holds back must not pile up in the client. The limit is per partition, the budget is for all.
+        let kbytes = QUEUE_KBYTES / partitions(&config, topics).unwrap_or_default().max(1);
+        config.set_default(
+            "queued.max.messages.kbytes",
+            kbytes.clamp(QUEUE_KBYTES_MIN, QUEUE_KBYTES_MAX).to_string(),
+        );
         let consumer: BaseConsumer<Group> = config
             .to_rdkafka()
             .create_with_context(Group::default())

@@ -220,6 +220,9 @@ impl Producer {
         if let Some(value) = record.value {
             message = message.payload(value);
         }
+        if let Some(timestamp) = record.timestamp_ms {
+            message = message.timestamp(timestamp);
+        }
         if let Some(partition) = record.partition {
             message = message.partition(partition);
         }

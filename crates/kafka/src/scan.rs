@@ -81,6 +81,31 @@ impl Scan {
         Ok(Scan { consumer, partitions })
     }
 
+    /// Leaves out what was written before `since_ms` (since 1970).
+    ///
+    /// # Errors
+    /// [`Error::Client`] if the cluster does not answer.
+    pub fn since(&mut self, since_ms: i64) -> Result<(), Error> {
+        let failed = |error| Error::client("looking for the first record of a time", error);
+        let mut times = TopicPartitionList::new();
+        for partition in &self.partitions {
+            times
+                .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(since_ms))
+                .map_err(failed)?;
+        }
+        let found = self.consumer.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed)?;
+        for partition in &mut self.partitions {
+            let offset =
+                found.find_partition(&partition.topic, partition.partition).map(|found| found.offset());
+            partition.low = match offset {
+                Some(Offset::Offset(offset)) => offset.max(partition.low),
+                // Nothing is so young.
+                _ => partition.high,
+            };
+        }
+        Ok(())
+    }
+
     /// What will be read.
     pub fn partitions(&self) -> &[Partition] {
         &self.partitions
@@ -166,6 +191,7 @@ fn with_record(message: &BorrowedMessage<'_>, show: impl FnOnce(&Record<'_>)) {
     show(&Record {
         topic: message.topic(),
         partition: Some(message.partition()),
+        timestamp_ms: None,
         key: message.key(),
         value: message.payload(),
         headers: &headers,

@@ -9,24 +9,27 @@ const MESSAGE_BYTES_MAX: usize = (2 << 30) - 1;
 
 /// A message's tag and body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RawMessage<'a> {
-    pub(crate) tag: u8,
-    pub(crate) body: &'a [u8],
+pub struct RawMessage<'a> {
+    /// What kind of message.
+    pub tag: u8,
+    /// Its payload.
+    pub body: &'a [u8],
 }
 
 /// Why the next message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadLength(pub(crate) i64);
+pub struct BadLength(pub i64);
 
+/// Bytes that were received and not taken yet.
 #[derive(Debug, Default)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
 impl Buffer {
     /// The vector to read into, with room behind what is there.
-    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+    pub fn room(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -48,8 +51,11 @@ impl Buffer {
     }
 
     /// Takes the next whole message.
+    ///
+    /// # Errors
+    /// A length that no message has.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<RawMessage<'_>>, BadLength> {
+    pub fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, BadLength> {
         let rest = self.bytes.get(self.start..).unwrap_or_default();
         let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
         let [tag, length @ ..] = *header;
@@ -67,8 +73,11 @@ impl Buffer {
     }
 
     /// The tag of the next whole message, which stays.
+    ///
+    /// # Errors
+    /// A length that no message has.
     #[inline]
-    pub(crate) fn front_tag(&self) -> Result<Option<u8>, BadLength> {
+    pub fn front_tag(&self) -> Result<Option<u8>, BadLength> {
         let rest = self.bytes.get(self.start..).unwrap_or_default();
         let Some((header, after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
         let [tag, length @ ..] = *header;
@@ -97,7 +106,7 @@ mod tests {
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
                 buffer.room().extend_from_slice(piece);
-                while let Some(message) = buffer.next().unwrap() {
+                while let Some(message) = buffer.next_message().unwrap() {
                     seen.push((message.tag, message.body.to_vec()));
                 }
             }
@@ -106,12 +115,48 @@ mod tests {
         }
     }
 
+    /// T10: a session cut in two at every byte, and into equal pieces of many sizes.
+    #[test]
+    fn a_session_is_the_same_wherever_it_is_cut() {
+        let mut seed = 7u32;
+        let mut session = Vec::new();
+        while session.len() < 20_000 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let body = vec![seed as u8; (seed >> 20) as usize % 300];
+            session.push(b"dkEZ"[(seed >> 8) as usize % 4]);
+            session.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+            session.extend_from_slice(&body);
+        }
+        let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut buffer = Buffer::default();
+            let mut hash = 0u64;
+            for piece in pieces {
+                buffer.room().extend_from_slice(piece);
+                while let Some(message) = buffer.next_message().unwrap() {
+                    let first = message.body.first().copied().unwrap_or_default();
+                    let part =
+                        u64::from(message.tag) << 32 | u64::from(first) << 16 | message.body.len() as u64;
+                    hash = (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+            }
+            hash
+        };
+        let whole = read(&mut std::iter::once(session.as_slice()));
+        for cut in 0..session.len() {
+            let (head, tail) = session.split_at(cut);
+            assert_eq!(read(&mut [head, tail].into_iter()), whole, "cut at {cut}");
+        }
+        for size in (1..64).chain((64..4_096).step_by(61)) {
+            assert_eq!(read(&mut session.chunks(size)), whole, "pieces of {size}");
+        }
+    }
+
     #[test]
     fn impossible_lengths_are_refused() {
         for length in [0u32, 3, u32::MAX] {
             let mut buffer = Buffer::default();
             buffer.room().extend_from_slice(&[&[b'd'][..], &length.to_be_bytes()].concat());
-            assert_eq!(buffer.next(), Err(BadLength(length.into())));
+            assert_eq!(buffer.next_message(), Err(BadLength(length.into())));
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,19 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// `channel_binding`, with libpq's meanings: a password exchange that is tied to the server's certificate, so that it
+/// cannot be passed on by who stands in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where TLS and the server have it.
+    #[default]
+    Prefer,
+    /// Only so: TLS and SCRAM-SHA-256-PLUS, or no login.
+    Require,
+}
+
 /// How to reach a database.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -63,10 +77,28 @@ pub struct Config {
     pub ssl_cert: Option<PathBuf>,
     /// PEM or PKCS#8 DER file with the client's key (`database.sslkey`).
     pub ssl_key: Option<PathBuf>,
+    /// Channel binding of SCRAM.
+    pub channel_binding: ChannelBinding,
     /// Bound on connecting and authenticating.
     pub connect_timeout: Duration,
     /// `application_name` of the sessions.
     pub application_name: String,
+}
+
+impl Config {
+    /// Whether whoever answers at the address is believed to be the server: no certificate is checked and nothing is
+    /// bound to it. Loopback and Unix sockets are left out.
+    pub fn believes_anybody(&self) -> bool {
+        let is_local = self.host.starts_with('/')
+            || self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_checked = match self.ssl_mode {
+            SslMode::VerifyCa | SslMode::VerifyFull => true,
+            SslMode::Require => self.ssl_root_cert.is_some(),
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
+        };
+        !is_local && !is_checked && self.channel_binding != ChannelBinding::Require
+    }
 }
 
 /// Session settings that the type readers rely on: one text form for every server.

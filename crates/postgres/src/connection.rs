@@ -1,14 +1,16 @@
 //! One session on the wire: start-up, authentication, simple queries, and CopyData without copying.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use postgres_protocol::message::{backend, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::fallible_iterator::FallibleIterator;
 
 use crate::buffer::{Buffer, RawMessage};
-use crate::config::{Config, SESSION_SETTINGS};
+use crate::config::{ChannelBinding, Config, SESSION_SETTINGS};
 use crate::error::{Error, ServerError};
 use crate::stream::{self, Attempt, Stream};
 
@@ -28,7 +30,16 @@ pub struct Connection {
     buffer: Buffer,
     outgoing: BytesMut,
     address: String,
+    /// Until then a fast stream is not read.
+    gather_until: Option<tokio::time::Instant>,
 }
+
+/// A read of this much shows a stream that is fast: about 8 MB/s and more.
+const BUSY_BYTES: usize = 32 << 10;
+/// How long bytes gather then. The socket's buffer holds more than arrives in it.
+const GATHER: Duration = Duration::from_millis(4);
+/// Bytes that are taken before what was taken is looked at.
+const GATHER_BYTES_MAX: usize = 1 << 20;
 
 /// One row of a simple query; all values are text.
 pub type Row = Vec<Option<String>>;
@@ -50,7 +61,7 @@ impl Connection {
     /// [`Error::Authentication`], [`Error::Config`].
     pub async fn connect(config: &Config, purpose: Purpose) -> Result<Self, Error> {
         let mut refused = None;
-        for attempt in stream::attempts(config.ssl_mode) {
+        for attempt in stream::attempts(config) {
             let connecting =
                 tokio::time::timeout(config.connect_timeout, connect_once(config, purpose, *attempt));
             match connecting.await {
@@ -102,7 +113,7 @@ impl Connection {
         loop {
             // postgres-protocol does not know CopyBothResponse.
             if self.front_tag().await? == b'W' {
-                self.buffer.next().map_err(bad_length)?;
+                self.buffer.next_message().map_err(bad_length)?;
                 return Ok(());
             }
             match self.read().await? {
@@ -135,13 +146,13 @@ impl Connection {
                 }
             }
         }
-        let message = self.buffer.next().map_err(bad_length)?;
+        let message = self.buffer.next_message().map_err(bad_length)?;
         Ok(message.map(|message| CopyMessage::Data(message.body)))
     }
 
     /// Takes a message that is not CopyData; says whether the COPY has ended.
     fn end_of_copy(&mut self) -> Result<bool, Error> {
-        match self.buffer.next().map_err(bad_length)? {
+        match self.buffer.next_message().map_err(bad_length)? {
             Some(RawMessage { tag: b'c', .. }) => Ok(true),
             Some(message @ RawMessage { tag: b'E', .. }) => {
                 Err(server_failure("reading the stream", &message))
@@ -182,6 +193,34 @@ impl Connection {
         }
     }
 
+    /// As [`Connection::fill`], for a stream: takes all that has arrived, and while that is much leaves the socket alone
+    /// for a moment before the next time. A walsender sends change by change, and each send that wakes a waiting
+    /// reader costs it more than the change itself. Safe to cancel: nothing is lost.
+    ///
+    /// # Errors
+    /// As [`Connection::fill`].
+    pub async fn fill_stream(&mut self) -> Result<usize, Error> {
+        if let Some(until) = self.gather_until {
+            tokio::time::sleep_until(until).await;
+            self.gather_until = None;
+        }
+        let mut bytes = self.fill().await?;
+        let is_empty = loop {
+            if bytes >= GATHER_BYTES_MAX {
+                break false;
+            }
+            tokio::select! {
+                biased;
+                more = self.fill() => bytes += more?,
+                () = std::future::ready(()) => break true,
+            }
+        };
+        if is_empty && bytes >= BUSY_BYTES {
+            self.gather_until = Some(tokio::time::Instant::now() + GATHER);
+        }
+        Ok(bytes)
+    }
+
     /// Sends one CopyData payload.
     ///
     /// # Errors
@@ -205,7 +244,7 @@ impl Connection {
         frontend::copy_done(&mut self.outgoing);
         self.flush().await?;
         loop {
-            while let Some(message) = self.buffer.next().map_err(bad_length)? {
+            while let Some(message) = self.buffer.next_message().map_err(bad_length)? {
                 match message.tag {
                     b'Z' => return Ok(()),
                     b'E' => return Err(server_failure("ending the replication stream", &message)),
@@ -244,7 +283,7 @@ impl Connection {
     /// Reads one message of any kind but CopyData and CopyBothResponse.
     async fn read(&mut self) -> Result<backend::Message, Error> {
         self.front_tag().await?;
-        match self.buffer.next().map_err(bad_length)? {
+        match self.buffer.next_message().map_err(bad_length)? {
             Some(message) => parse(&message),
             None => Err(Error::Closed),
         }
@@ -257,7 +296,9 @@ async fn connect_once(config: &Config, purpose: Purpose, attempt: Attempt) -> Re
         buffer: Buffer::default(),
         outgoing: BytesMut::new(),
         address: stream::address(config),
+        gather_until: None,
     };
+    connection.stream.check_binding(config)?;
     let mut parameters = vec![
         ("user", config.user.as_str()),
         ("database", config.database.as_str()),
@@ -286,10 +327,25 @@ async fn connect_once(config: &Config, purpose: Purpose, attempt: Attempt) -> Re
 }
 
 async fn authenticate(connection: &mut Connection, config: &Config) -> Result<(), Error> {
+    let mut bound = config.channel_binding != ChannelBinding::Require;
     loop {
         let message = connection.read().await?;
         connection.outgoing.clear();
         match message {
+            backend::Message::AuthenticationSasl(body) => bound |= scram(connection, config, &body).await?,
+            backend::Message::ErrorResponse(body) => {
+                return Err(Error::Server {
+                    doing: format!("logging in as {}", config.user),
+                    source: Box::new(server_error(&body)),
+                });
+            }
+            // Before a password is sent in any other way.
+            _ if !bound => {
+                return Err(Error::Authentication(
+                    "channel binding is required, and the server asks for another login than scram-sha-256"
+                        .to_owned(),
+                ));
+            }
             backend::Message::AuthenticationOk => return Ok(()),
             backend::Message::AuthenticationCleartextPassword => {
                 let password = password(config)?.to_owned();
@@ -298,13 +354,6 @@ async fn authenticate(connection: &mut Connection, config: &Config) -> Result<()
             backend::Message::AuthenticationMd5Password(body) => {
                 let hash = md5_hash(config.user.as_bytes(), password(config)?.as_bytes(), body.salt());
                 send_password(connection, hash.as_bytes()).await?;
-            }
-            backend::Message::AuthenticationSasl(body) => scram(connection, config, &body).await?,
-            backend::Message::ErrorResponse(body) => {
-                return Err(Error::Server {
-                    doing: format!("logging in as {}", config.user),
-                    source: Box::new(server_error(&body)),
-                });
             }
             _ => {
                 return Err(Error::Authentication(
@@ -315,23 +364,45 @@ async fn authenticate(connection: &mut Connection, config: &Config) -> Result<()
     }
 }
 
+/// Which of the offered mechanisms is taken, and how it is bound.
+fn mechanism(
+    connection: &Connection,
+    config: &Config,
+    body: &backend::AuthenticationSaslBody,
+) -> Result<(&'static str, sasl::ChannelBinding), Error> {
+    let bad = |error: std::io::Error| Error::Authentication(error.to_string());
+    let (mut plain, mut plus) = (false, false);
+    let mut mechanisms = body.mechanisms();
+    while let Some(mechanism) = mechanisms.next().map_err(bad)? {
+        plain |= mechanism == SCRAM_SHA_256;
+        plus |= mechanism == SCRAM_SHA_256_PLUS;
+    }
+    let end_point = match config.channel_binding {
+        ChannelBinding::Disable => None,
+        ChannelBinding::Prefer | ChannelBinding::Require => connection.stream.end_point(),
+    };
+    let missing = |what: &str| Err(Error::Authentication(format!("the server offers no {what}")));
+    match end_point {
+        Some(hash) if plus => Ok((SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(hash))),
+        _ if config.channel_binding == ChannelBinding::Require => missing("SCRAM-SHA-256-PLUS"),
+        // "We could have": a server that could have as well knows that somebody hid its offer.
+        Some(_) if plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unrequested())),
+        None if plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unsupported())),
+        _ => missing("SCRAM-SHA-256"),
+    }
+}
+
+/// Says whether the exchange was bound to the server's certificate.
 async fn scram(
     connection: &mut Connection,
     config: &Config,
     body: &backend::AuthenticationSaslBody,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let bad = |error: std::io::Error| Error::Authentication(error.to_string());
-    let mut mechanisms = body.mechanisms();
-    let mut offered = false;
-    while let Some(mechanism) = mechanisms.next().map_err(bad)? {
-        offered |= mechanism == SCRAM_SHA_256;
-    }
-    if !offered {
-        return Err(Error::Authentication("the server offers no SCRAM-SHA-256".to_owned()));
-    }
-    let mut scram = ScramSha256::new(password(config)?.as_bytes(), ChannelBinding::unsupported());
+    let (mechanism, binding) = mechanism(connection, config, body)?;
+    let mut scram = ScramSha256::new(password(config)?.as_bytes(), binding);
     connection.outgoing.clear();
-    frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut connection.outgoing).map_err(bad)?;
+    frontend::sasl_initial_response(mechanism, scram.message(), &mut connection.outgoing).map_err(bad)?;
     connection.flush().await?;
     match connection.read().await? {
         backend::Message::AuthenticationSaslContinue(body) => scram.update(body.data()).map_err(bad)?,
@@ -341,7 +412,10 @@ async fn scram(
     frontend::sasl_response(scram.message(), &mut connection.outgoing).map_err(bad)?;
     connection.flush().await?;
     match connection.read().await? {
-        backend::Message::AuthenticationSaslFinal(body) => scram.finish(body.data()).map_err(bad),
+        backend::Message::AuthenticationSaslFinal(body) => {
+            scram.finish(body.data()).map_err(bad)?;
+            Ok(mechanism == SCRAM_SHA_256_PLUS)
+        }
         other => Err(sasl_failure(config, &other)),
     }
 }

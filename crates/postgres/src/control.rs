@@ -1,12 +1,15 @@
 //! The SQL session beside the stream: a tokio-postgres client over our own sockets.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::time::Duration;
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::tls::{self, TlsConnect, TlsStream};
+use tokio_postgres::{Client, config};
 
-use crate::config::{Config, SESSION_SETTINGS};
+use crate::config::{ChannelBinding, Config, SESSION_SETTINGS};
 use crate::error::Error;
-use crate::stream;
+use crate::stream::{self, Stream};
 
 /// Connects a client; its driver task ends when the client is dropped.
 ///
@@ -14,7 +17,7 @@ use crate::stream;
 /// As [`crate::connection::Connection::connect`].
 pub async fn connect(config: &Config, statement_timeout: Option<Duration>) -> Result<Client, Error> {
     let mut refused = None;
-    for attempt in stream::attempts(config.ssl_mode) {
+    for attempt in stream::attempts(config) {
         let connecting =
             tokio::time::timeout(config.connect_timeout, connect_once(config, *attempt, statement_timeout));
         match connecting.await {
@@ -38,14 +41,24 @@ async fn connect_once(
     attempt: stream::Attempt,
     statement_timeout: Option<Duration>,
 ) -> Result<Client, Error> {
-    // TLS is done below, by the same code as for the stream.
     let stream = stream::connect(config, attempt).await?;
+    stream.check_binding(config)?;
     let mut settings = tokio_postgres::Config::new();
     settings
         .user(&config.user)
         .dbname(&config.database)
         .application_name(&config.application_name)
-        .ssl_mode(tokio_postgres::config::SslMode::Disable);
+        .channel_binding(match config.channel_binding {
+            ChannelBinding::Disable => config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+            ChannelBinding::Require => config::ChannelBinding::Require,
+        })
+        // TLS is done below, by the same code as for the stream: what is left to do "directly" is nothing.
+        .ssl_negotiation(config::SslNegotiation::Direct)
+        .ssl_mode(match stream {
+            Stream::Tls(_) => config::SslMode::Require,
+            Stream::Tcp(_) | Stream::Unix(_) => config::SslMode::Disable,
+        });
     if let Some(password) = &config.password {
         settings.password(password.reveal());
     }
@@ -59,7 +72,7 @@ async fn connect_once(
     }
     settings.options(options.join(" "));
     let (client, driver) = settings
-        .connect_raw(stream, NoTls)
+        .connect_raw(stream, Connected)
         .await
         .map_err(|error| Error::control(format!("connecting to database {}", config.database), error))?;
     tokio::spawn(async move {
@@ -68,6 +81,25 @@ async fn connect_once(
         }
     });
     Ok(client)
+}
+
+/// TLS stands already; what is left is to tell what it can be bound to.
+struct Connected;
+
+impl TlsConnect<Stream> for Connected {
+    type Stream = Stream;
+    type Error = Infallible;
+    type Future = Ready<Result<Stream, Infallible>>;
+
+    fn connect(self, stream: Stream) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+impl TlsStream for Stream {
+    fn channel_binding(&self) -> tls::ChannelBinding {
+        self.end_point().map_or_else(tls::ChannelBinding::none, tls::ChannelBinding::tls_server_end_point)
+    }
 }
 
 /// `server_version_num`, for example 150018.

@@ -4,7 +4,8 @@
 //! COPY rows as borrowed slices. [`control`] is a tokio-postgres client over the same sockets, for
 //! everything else.
 
-mod buffer;
+#[doc(hidden)]
+pub mod buffer;
 pub mod catalog;
 mod config;
 pub mod connection;
@@ -18,5 +19,5 @@ pub mod snapshot;
 mod stream;
 mod tls;
 
-pub use config::{Config, Secret, SslMode};
+pub use config::{ChannelBinding, Config, Secret, SslMode};
 pub use error::{Error, ServerError};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::{Config, SslMode};
+use crate::config::{ChannelBinding, Config, SslMode};
 use crate::error::Error;
 use crate::tls;
 
@@ -30,8 +30,12 @@ pub(crate) enum Attempt {
 }
 
 /// The attempts that a mode makes in order; the next is made only if the server refuses one.
-pub(crate) fn attempts(mode: SslMode) -> &'static [Attempt] {
-    match mode {
+pub(crate) fn attempts(config: &Config) -> &'static [Attempt] {
+    match config.ssl_mode {
+        // Without TLS there is nothing to bind to.
+        mode if config.channel_binding == ChannelBinding::Require && mode != SslMode::Disable => {
+            &[Attempt::Tls]
+        }
         SslMode::Disable => &[Attempt::Plain],
         SslMode::Allow => &[Attempt::Plain, Attempt::Tls],
         SslMode::Prefer => &[Attempt::TlsIfOffered, Attempt::Plain],
@@ -66,6 +70,28 @@ pub(crate) async fn connect(config: &Config, attempt: Attempt) -> Result<Stream,
         b'N' if attempt == Attempt::TlsIfOffered => Ok(Stream::Tcp(tcp)),
         b'N' => Err(Error::Tls(format!("the server at {} does not offer TLS", address(config)))),
         other => Err(Error::Protocol(format!("{other} in answer to SSLRequest: is this a PostgreSQL port?"))),
+    }
+}
+
+impl Stream {
+    /// What SCRAM-SHA-256-PLUS is bound to; `None` without TLS or for a certificate without a hash of its own.
+    pub(crate) fn end_point(&self) -> Option<Vec<u8>> {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tls(stream) => tls::end_point(stream.get_ref().1.peer_certificates()?.first()?),
+        }
+    }
+
+    /// An error if channel binding is required and impossible.
+    pub(crate) fn check_binding(&self, config: &Config) -> Result<(), Error> {
+        if config.channel_binding == ChannelBinding::Require && self.end_point().is_none() {
+            return Err(Error::Authentication(
+                "channel binding is required, and this connection has no TLS or a certificate without a hash: \
+                 set database.sslmode to require or more"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use x509_parser::oid_registry::{
+    OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+    OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512, Oid,
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::signature_algorithm::SignatureAlgorithm;
 
 use crate::config::{Config, SslMode};
 use crate::error::Error;
@@ -34,6 +41,25 @@ pub(crate) fn client_config(config: &Config) -> Result<Arc<ClientConfig>, Error>
         _ => return Err(Error::Config("database.sslcert and database.sslkey belong together".to_owned())),
     };
     Ok(Arc::new(client))
+}
+
+/// tls-server-end-point of RFC 5929: the certificate under the hash of its own signature, SHA-256 in place of MD5 and
+/// SHA-1. `None` for signatures without such a hash (Ed25519).
+pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let name = match SignatureAlgorithm::try_from(&parsed.signature_algorithm).ok()? {
+        SignatureAlgorithm::RSASSA_PSS(parameters) => parameters.hash_algorithm_oid().to_id_string(),
+        SignatureAlgorithm::ED25519 => return None,
+        _ => parsed.signature_algorithm.algorithm.to_id_string(),
+    };
+    let is = |names: [Oid<'_>; 3]| names.iter().any(|oid| oid.to_id_string() == name);
+    Some(if is([OID_PKCS1_SHA384WITHRSA, OID_SIG_ECDSA_WITH_SHA384, OID_NIST_HASH_SHA384]) {
+        Sha384::digest(certificate).to_vec()
+    } else if is([OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA512, OID_NIST_HASH_SHA512]) {
+        Sha512::digest(certificate).to_vec()
+    } else {
+        Sha256::digest(certificate).to_vec()
+    })
 }
 
 fn verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {

@@ -43,6 +43,8 @@ struct Table {
     channels: BTreeMap<String, MemoryChannel>,
     /// Newest truncate that was merged; empty at first.
     truncated: String,
+    /// `_SEQ` of the newest delete of a key that was purged.
+    marks: BTreeMap<Vec<String>, String>,
 }
 
 #[derive(Default)]
@@ -239,9 +241,16 @@ impl Destination for Memory {
         }
         let truncated = target.truncated.clone();
         for row in rows.into_iter().filter(|row| text(row, column::OP) != "t") {
-            if text(row, column::SEQ) > truncated.as_str() {
-                apply(&mut target.rows, row, &current.keys, &current.audit);
+            let key: Vec<String> = current.keys.iter().map(|key| text(row, key).to_owned()).collect();
+            let seq = text(row, column::SEQ);
+            let is_late = target.marks.get(&key).is_some_and(|mark| mark.as_str() > seq);
+            if seq <= truncated.as_str() || is_late {
+                continue;
             }
+            if plan.deletes == DeleteMode::Hard && text(row, column::OP) == "d" {
+                target.marks.insert(key, seq.to_owned());
+            }
+            apply(&mut target.rows, row, &current.keys, &current.audit);
         }
         let gone = |row: &Row| plan.deletes == DeleteMode::Hard && row.contains_key(column::DELETED);
         target.rows.retain(|row| !gone(row) && text(row, column::SEQ) >= truncated.as_str());

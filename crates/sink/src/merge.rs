@@ -10,7 +10,8 @@ use crate::destination::TablePlan;
 /// 3. per key the row with the highest `_SEQ` wins; a column that it does not know (`_UNCHANGED`) takes the newest
 ///    known value in the range, else stays as it is in the table;
 /// 4. apply where it is newer than the table's row; a delete marks the row;
-/// 5. remove rows below the newest truncate, and marked rows if deletes are hard.
+/// 5. remove rows below the newest truncate, and marked rows if deletes are hard. What was removed is remembered beside
+///    the table, so that an older change that comes late brings nothing back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergePlan {
     /// Unique per attempt; proves whose compare-and-swap succeeded.

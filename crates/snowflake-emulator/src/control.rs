@@ -10,6 +10,7 @@ use crate::error::{ApiError, SqlError};
 use crate::fault::Rule;
 use crate::server::App;
 use crate::settings::Settings;
+use crate::streaming::channel::OpenPolicy;
 
 /// The routes.
 pub(crate) fn router() -> Router<App> {
@@ -18,6 +19,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/_ctl/settings", post(change).get(settings))
         .route("/_ctl/state", get(state))
         .route("/_ctl/keys", post(keys))
+        .route("/_ctl/steal", post(steal))
         .route("/_ctl/reset", post(reset))
 }
 
@@ -90,6 +92,27 @@ async fn state(State(app): State<App>) -> Result<Json<Value>, ApiError> {
         "faults": app.faults.list(),
         "settings": app.settings.read(),
     })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StealBody {
+    /// A part of the channel's name.
+    channel: String,
+}
+
+/// Opens matching channels as another client would: their writers are fenced, what is not committed is lost.
+async fn steal(
+    State(app): State<App>,
+    Json(StealBody { channel }): Json<StealBody>,
+) -> Result<Json<Value>, ApiError> {
+    let names = app.registry.names(&channel);
+    let mut stolen = Vec::with_capacity(names.len());
+    for name in names {
+        stolen.push(name.channel.clone());
+        app.registry.open(name, OpenPolicy::Discard, None).await?;
+    }
+    Ok(Json(json!({"stolen": stolen})))
 }
 
 #[derive(Debug, Deserialize)]

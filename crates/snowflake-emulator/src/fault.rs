@@ -31,6 +31,9 @@ pub struct Rule {
     /// How many matching requests pass before it strikes. Default 0.
     #[serde(default)]
     pub skip: u32,
+    /// Of the matching requests only each such one is struck: 20 strikes one in twenty. Default 1.
+    #[serde(default = "once")]
+    pub every: u32,
     /// Wait before anything else, milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
@@ -139,7 +142,7 @@ impl Faults {
                 continue;
             }
             armed.matched = armed.matched.saturating_add(1);
-            if armed.matched <= armed.rule.skip {
+            if armed.matched <= armed.rule.skip || !armed.matched.is_multiple_of(armed.rule.every.max(1)) {
                 continue;
             }
             armed.struck = armed.struck.saturating_add(1);
@@ -235,6 +238,17 @@ mod tests {
         assert!(faults.strike(&Method::PUT, "/v2/x/channels/c1").is_some());
         assert!(faults.strike(&Method::PUT, "/v2/x/channels/c2").is_none());
         assert!(faults.strike(&Method::POST, "/api/v2/statements?requestId=c1").is_none());
+    }
+
+    #[test]
+    fn rates_of_several_rules_add_up() {
+        let faults = Faults::default();
+        faults.arm(rule(r#"{"every": 4, "times": 0, "status": 429}"#));
+        faults.arm(rule(r#"{"every": 3, "times": 0, "status": 503}"#));
+        let struck: Vec<Option<u16>> =
+            (0..12).map(|_| faults.strike(&Method::GET, "/v2/x").and_then(|rule| rule.status)).collect();
+        assert_eq!(struck.iter().filter(|status| **status == Some(429)).count(), 3);
+        assert_eq!(struck.iter().filter(|status| **status == Some(503)).count(), 3);
     }
 
     #[test]

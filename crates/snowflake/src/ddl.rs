@@ -9,6 +9,23 @@ use cdcd_sink::row::column;
 /// The table that tells how far logs are merged.
 pub(crate) const LEDGER: &str = "CDCD_LEDGER";
 
+/// When a deleted key was marked.
+pub(crate) const MARKED_AT: &str = "_AT";
+
+/// The table beside a merged one that remembers deleted keys.
+pub(crate) fn marks_table(current: &CurrentState) -> String {
+    format!("{}__DELETED", current.name)
+}
+
+/// Its columns: the key, the `_SEQ` of the delete, and when it was merged.
+pub(crate) fn marks_columns(current: &CurrentState) -> Vec<TableColumn> {
+    let is_key = |column: &&TableColumn| current.keys.contains(&column.name);
+    let mut columns: Vec<TableColumn> = current.columns.iter().filter(is_key).cloned().collect();
+    columns.push(TableColumn { name: column::SEQ.to_owned(), stored: StoredType::Text });
+    columns.push(TableColumn { name: MARKED_AT.to_owned(), stored: StoredType::Instant });
+    columns
+}
+
 /// The SQL type of a column.
 pub(crate) fn sql_type(stored: &StoredType) -> String {
     match stored {

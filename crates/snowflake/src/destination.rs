@@ -141,6 +141,7 @@ impl Destination for Snowflake {
             }
             CurrentKind::Table => {
                 self.make_table(&current.name, &ddl::current_columns(current), "").await?;
+                self.make_table(&ddl::marks_table(current), &ddl::marks_columns(current), "").await?;
                 self.make_table(LEDGER, &ddl::ledger_columns(), "").await?;
                 let what = format!("entering {} into the ledger", plan.table);
                 for statement in ddl::remember_keys(&plan.table, &current.keys) {

@@ -14,6 +14,22 @@ mod merge;
 mod sql;
 mod streaming;
 
+/// Doors for the fuzz targets.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::sql::{identifier, literal};
+
+    /// Reads an answer as each of the interfaces would.
+    pub fn read_answer(body: &[u8]) {
+        let reply = crate::http::Reply { status: 400, body: body.to_vec(), retry_after: None, session: None };
+        let _ = reply.problem();
+        crate::streaming::read_any(&reply);
+        if let Ok(result) = crate::sql::read_result(body, "reading") {
+            crate::ddl::described(&result);
+        }
+    }
+}
+
 pub use config::{Config, ConfigError, Secret};
 pub use destination::Snowflake;
 pub use encoding::NdjsonEncoder;

@@ -1,11 +1,16 @@
 //! A merge as one multi-statement request.
 
-use crate::ddl::LEDGER;
+use crate::ddl::{LEDGER, MARKED_AT, marks_table};
 use crate::sql::{identifier, literal};
 use cdcd_sink::config::DeleteMode;
 use cdcd_sink::destination::{Audit, CurrentState, OPERATION_NAMES, OPERATION_UNKNOWN, StoredType};
 use cdcd_sink::merge::{MergePlan, MergeRange};
 use cdcd_sink::row::column;
+
+/// How long a deleted key is remembered: what Kafka keeps by default, so that an older event cannot come any more.
+const MARKS_KEPT: &str = "7 days";
+/// Marks are looked through once in so many merges of a channel.
+const FORGET_EVERY: u64 = 100;
 
 /// Columns that the newest row may not know: what a source may leave unsent (TOAST), which is everything of variable
 /// length outside the key; and where deleted rows stay, all of them, for a delete knows only its key.
@@ -97,9 +102,17 @@ pub(crate) fn statements(plan: &MergePlan, current: &CurrentState) -> Vec<String
             format!("(\"CHANNEL\" = {} AND \"GENERATION\" = {})", literal(&range.channel), range.generation)
         })
         .collect();
-    let mut statements = vec!["BEGIN".to_owned(), check(&format!("({})", unmoved.join(" OR ")))];
+    // Members of the group merge other channels of the same table: they wait here for each other, for neither sees
+    // what the other one has not committed.
+    let turn = format!(
+        "UPDATE {ledger} SET \"GENERATION\" = \"GENERATION\" + 1 WHERE \"TBL\" = {table} AND \"CHANNEL\" = ''"
+    );
+    let mut statements = vec!["BEGIN".to_owned(), turn, check(&format!("({})", unmoved.join(" OR ")))];
     statements.extend(plan.ranges.iter().map(|range| swap(plan, range)));
     statements.push(check(&format!("\"OWNER\" = {}", literal(&plan.id))));
+    if plan.deletes == DeleteMode::Hard {
+        statements.extend(marks(plan, current));
+    }
     statements.push(merge(plan, current));
     let (target, seq) = (identifier(&current.name), identifier(column::SEQ));
     statements.push(format!(
@@ -136,18 +149,54 @@ fn within(range: &MergeRange) -> String {
     format!("{offset} > {} AND {offset} <= {}", literal(&range.after), literal(&range.upto))
 }
 
-fn merge(plan: &MergePlan, current: &CurrentState) -> String {
-    let fill = fill_columns(current, plan.deletes);
+/// Which log rows a merge takes.
+fn filter(plan: &MergePlan) -> String {
     let ranges: Vec<String> = plan.ranges.iter().map(|range| format!("({})", within(range))).collect();
-    let (seq, op, deleted) = (identifier(column::SEQ), identifier(column::OP), identifier(column::DELETED));
-    let filter = format!(
-        "({}) AND {op} <> 't' AND {seq} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
+    format!(
+        "({}) AND {} <> 't' AND {} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
         ranges.join(" OR "),
+        identifier(column::OP),
+        identifier(column::SEQ),
         identifier(LEDGER),
         literal(&plan.plan.table)
-    );
-    let rows = filled_rows(current, &identifier(&plan.plan.table), &filter, &fill);
-    let on: Vec<String> = current.keys.iter().map(|key| format!("t.{0} = s.{0}", identifier(key))).collect();
+    )
+}
+
+/// `<left>.<key> = <right>.<key>` for all keys.
+fn same_key(current: &CurrentState, left: &str, right: &str) -> String {
+    let same: Vec<String> =
+        current.keys.iter().map(|key| format!("{left}.{0} = {right}.{0}", identifier(key))).collect();
+    same.join(" AND ")
+}
+
+/// Remembers which keys were deleted, and now and then forgets what is too old to matter: a purged row could not tell
+/// that an older insert, late by a partition that was added, is no news.
+fn marks(plan: &MergePlan, current: &CurrentState) -> Vec<String> {
+    let marks = identifier(&marks_table(current));
+    let (seq, at) = (identifier(column::SEQ), identifier(MARKED_AT));
+    let rows = filled_rows(current, &identifier(&plan.plan.table), &filter(plan), &[]);
+    let keys: Vec<String> = current.keys.iter().map(|key| identifier(key)).collect();
+    let keys_of_s: Vec<String> = keys.iter().map(|key| format!("s.{key}")).collect();
+    let mut statements = vec![format!(
+        "MERGE INTO {marks} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1 AND {op} = 'd') s ON {on} \
+         WHEN MATCHED AND s.{seq} > t.{seq} THEN UPDATE SET {seq} = s.{seq}, {at} = CURRENT_TIMESTAMP \
+         WHEN NOT MATCHED THEN INSERT ({keys}, {seq}, {at}) VALUES ({values}, s.{seq}, CURRENT_TIMESTAMP)",
+        op = identifier(column::OP),
+        on = same_key(current, "t", "s"),
+        keys = keys.join(", "),
+        values = keys_of_s.join(", "),
+    )];
+    if plan.ranges.iter().any(|range| range.generation.is_multiple_of(FORGET_EVERY)) {
+        statements
+            .push(format!("DELETE FROM {marks} WHERE {at} < CURRENT_TIMESTAMP - INTERVAL '{MARKS_KEPT}'"));
+    }
+    statements
+}
+
+fn merge(plan: &MergePlan, current: &CurrentState) -> String {
+    let fill = fill_columns(current, plan.deletes);
+    let (seq, op, deleted) = (identifier(column::SEQ), identifier(column::OP), identifier(column::DELETED));
+    let rows = filled_rows(current, &identifier(&plan.plan.table), &filter(plan), &fill);
 
     let mut set = Vec::new();
     let mut names = Vec::new();
@@ -196,10 +245,17 @@ fn merge(plan: &MergePlan, current: &CurrentState) -> String {
             "WHEN MATCHED AND s.{op} = 'd' AND {newer} THEN UPDATE SET {deleted} = TRUE, {seq} = s.{seq}"
         ),
     };
+    let (unmarked, newest) = match plan.deletes {
+        DeleteMode::Soft => (String::new(), String::new()),
+        DeleteMode::Hard => (
+            format!(" LEFT JOIN {} m ON {}", identifier(&marks_table(current)), same_key(current, "m", "r")),
+            format!(" AND (m.{seq} IS NULL OR m.{seq} <= r.{seq})"),
+        ),
+    };
     format!(
-        "MERGE INTO {} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1) s ON {} {} {}",
+        "MERGE INTO {} t USING (SELECT r.* FROM ({rows}) r{unmarked} WHERE r.\"_RN\" = 1{newest}) s ON {} {} {}",
         identifier(&current.name),
-        on.join(" AND "),
+        same_key(current, "t", "s"),
         gone,
         written("<>", "FALSE"),
     )

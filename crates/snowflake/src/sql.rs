@@ -83,7 +83,7 @@ impl Sql {
         statement: &str,
     ) -> Result<ResultSet, DestinationError> {
         let reply = self.submit(tokens, what, statement, 1).await?;
-        self.read(tokens, what, &reply).await
+        read_result(&reply.body, what)
     }
 
     /// As [`Sql::query`], for a result of any size.
@@ -201,26 +201,19 @@ impl Sql {
             status => Err(reply.error(sql_error(status), what)),
         }
     }
+}
 
-    async fn read(&self, tokens: &Tokens, what: &str, reply: &Reply) -> Result<ResultSet, DestinationError> {
-        let wrong =
-            |error: serde_json::Error| DestinationError::new(ErrorKind::Definite, what, error.to_string());
-        let answer: Answer = serde_json::from_slice(&reply.body).map_err(wrong)?;
-        let meta = answer.meta.unwrap_or(Meta { columns: Vec::new(), partitions: Vec::new() });
-        if meta.partitions.len() > 1 {
-            // Our questions have at most some thousand short rows.
-            return Err(DestinationError::new(
-                ErrorKind::Definite,
-                what,
-                "the result has several partitions",
-            ));
-        }
-        let _ = tokens;
-        Ok(ResultSet {
-            columns: meta.columns.into_iter().map(|column| column.name).collect(),
-            rows: answer.data,
-        })
+/// The rows of an answer that has them all.
+pub(crate) fn read_result(body: &[u8], what: &str) -> Result<ResultSet, DestinationError> {
+    let wrong =
+        |error: serde_json::Error| DestinationError::new(ErrorKind::Definite, what, error.to_string());
+    let answer: Answer = serde_json::from_slice(body).map_err(wrong)?;
+    let meta = answer.meta.unwrap_or(Meta { columns: Vec::new(), partitions: Vec::new() });
+    if meta.partitions.len() > 1 {
+        // Our questions have at most some thousand short rows.
+        return Err(DestinationError::new(ErrorKind::Definite, what, "the result has several partitions"));
     }
+    Ok(ResultSet { columns: meta.columns.into_iter().map(|column| column.name).collect(), rows: answer.data })
 }
 
 fn sql_error(status: u16) -> ErrorKind {
@@ -232,11 +225,11 @@ fn sql_error(status: u16) -> ErrorKind {
 }
 
 /// A quoted identifier.
-pub(crate) fn identifier(name: &str) -> String {
+pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A string literal; Snowflake reads backslashes in it.
-pub(crate) fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -274,6 +274,13 @@ fn read<'r, T: Deserialize<'r>>(reply: &'r Reply, what: &str) -> Result<T, Desti
     })
 }
 
+/// Reads one answer as each kind.
+pub(crate) fn read_any(reply: &Reply) {
+    let _ = read::<OpenAnswer>(reply, "").map(|answer| ChannelStatus::from(answer.channel_status));
+    let _ = read::<AppendAnswer>(reply, "").map(|answer| answer.next_continuation_token);
+    let _ = read::<StatusAnswer>(reply, "").map(|answer| answer.channel_statuses.len());
+}
+
 /// What may be done about a refused open.
 fn open_error(status: u16) -> ErrorKind {
     match status {

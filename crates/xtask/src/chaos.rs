@@ -13,6 +13,7 @@ mod load;
 mod oracle;
 mod process;
 mod random;
+mod t11;
 mod t16;
 mod t17;
 mod t5;
@@ -20,6 +21,7 @@ mod t6;
 mod t7;
 mod t8;
 mod t9;
+mod takeover;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -77,10 +79,14 @@ enum Test {
     T8,
     /// Each guard scenario ends with its named error
     T9,
+    /// The sink: kills, stolen channels, rebalances, HTTP faults, added partitions
+    T11,
     /// A blocked broker, with wal_sender_timeout=2s
     T16,
     /// Network faults on both legs
     T17,
+    /// cdcd from Debezium's offset and Debezium from cdcd's, in turn, under load
+    Takeover,
 }
 
 /// Options with the defaults of the test.
@@ -104,8 +110,10 @@ impl Test {
             Test::T7 => "t7",
             Test::T8 => "t8",
             Test::T9 => "t9",
+            Test::T11 => "t11",
             Test::T16 => "t16",
             Test::T17 => "t17",
+            Test::Takeover => "takeover",
         }
     }
 
@@ -116,8 +124,10 @@ impl Test {
             Test::T6 | Test::T7 => (20, 900),
             Test::T8 => (30, 900),
             Test::T9 => (1, 1_200),
+            Test::T11 => (40, 900),
             Test::T16 => (1, 600),
             Test::T17 => (1, 1_200),
+            Test::Takeover => (4, 900),
         }
     }
 }
@@ -146,10 +156,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.set.iter().map(|pair| format!(" --set {pair}")).collect::<String>(),
     );
     say(&again);
-    say("building cdcd");
+    say("building cdcd and snowflake-emulator");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "-p", "cdcd"]).args(args.release.then_some("--release"));
+    build
+        .args(["build", "--quiet", "--locked", "-p", "cdcd", "-p", "cdcd-snowflake-emulator"])
+        .args(args.release.then_some("--release"));
     ensure!(build.status().context("cargo")?.success(), "the build failed");
     let dir = services::state_dir_for(&format!("chaos-{name}"))?;
     let me = std::env::current_exe().context("finding this program")?;
@@ -186,8 +198,10 @@ fn inner(args: &Args) -> Result<()> {
         Test::T7 => t7::run(&options, &binary),
         Test::T8 => t8::run(&options, &binary),
         Test::T9 => t9::run(&options, &binary),
+        Test::T11 => t11::run(&options, &binary),
         Test::T16 => t16::run(&options, &binary),
         Test::T17 => t17::run(&options, &binary),
+        Test::Takeover => takeover::run(&options, &binary),
     };
     for service in services::known()? {
         // What a failure leaves behind is evidence; what a success leaves behind is gigabytes.

@@ -18,8 +18,9 @@ use anyhow::{Context as _, Result, ensure};
 use cdcd_testkit::services::{self, Kafka, Postgres};
 use cdcd_testkit::wait_until;
 
+pub(crate) use connectors::private_key;
 use latency::Latency;
-use process::Process;
+pub(crate) use process::Process;
 use warehouse::Warehouse;
 
 /// Row changes per second of the feeder: lively, and far below what two cores can carry.
@@ -76,7 +77,7 @@ struct Settings {
 fn play() -> Result<()> {
     let settings = settings()?;
     let (postgres, kafka, engine) = start_services()?;
-    let key = connectors::private_key()?;
+    let key = private_key()?;
     postgres.psql("postgres", "CREATE DATABASE flights")?;
     engine.psql("postgres", "CREATE DATABASE emulator")?;
     let (emulator, url) = start_emulator(&settings, &engine)?;

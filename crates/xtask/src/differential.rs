@@ -6,6 +6,7 @@
 
 mod compare;
 mod connect;
+pub(crate) use connect::Worker;
 mod deviations;
 mod json;
 mod mutate;
@@ -15,6 +16,7 @@ mod report;
 mod scenario;
 mod stage;
 mod topics;
+mod transforms;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -179,7 +181,8 @@ fn cases<'a>(args: &Args, scenarios: &'a [Scenario]) -> Result<Vec<Case<'a>>> {
         let shared: Vec<&Scenario> = chosen
             .iter()
             .copied()
-            .filter(|scenario| !scenario.alone && scenario.runs(args.pg, &set.settings))
+            .filter(|scenario| !scenario.alone && set.is_for(&scenario.name))
+            .filter(|scenario| scenario.runs(args.pg, &set.settings))
             .collect();
         if !shared.is_empty() {
             cases.push(case(set.name.clone(), shared, &set.settings, &[]));
@@ -189,7 +192,7 @@ fn cases<'a>(args: &Args, scenarios: &'a [Scenario]) -> Result<Vec<Case<'a>>> {
     for scenario in chosen.iter().copied().filter(|scenario| with_alone && scenario.alone) {
         for set in &sets {
             let only_default = args.options.is_empty() && set.name != "default";
-            if !only_default && scenario.runs(args.pg, &set.settings) {
+            if !only_default && set.is_for(&scenario.name) && scenario.runs(args.pg, &set.settings) {
                 let name = format!("{}/{}", scenario.name, set.name);
                 cases.push(case(name, vec![scenario], &set.settings, &scenario.set));
             }

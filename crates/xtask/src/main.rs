@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask --help`.
 
+mod bench;
 mod chaos;
 mod demo;
 mod differential;
@@ -25,6 +26,8 @@ enum Task {
     Services(services::Args),
     /// PostgreSQL to "Snowflake" on this machine for DEMO_SECONDS (60), then verify and sum up
     Demo,
+    /// Whole commands beside a peer or a ceiling, on real services
+    Bench(bench::Args),
     /// Failure tests on real processes: kills, restarts, guards, network faults
     Chaos(chaos::Args),
     /// The same SQL to real Debezium and to cdcd capture, then record against record
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Services(args) => services::run(&args),
         Task::Demo => demo::run(),
+        Task::Bench(args) => bench::run(&args),
         Task::Chaos(args) => chaos::run(&args),
         Task::Differential(args) => differential::run(&args),
         Task::Tidy => tidy::run(),

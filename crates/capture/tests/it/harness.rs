@@ -38,6 +38,7 @@ pub(crate) fn config() -> Config {
         schema_names: Default::default(),
         field_names: Default::default(),
         column_rules: Default::default(),
+        transforms: Default::default(),
         heartbeat: None,
     }
 }

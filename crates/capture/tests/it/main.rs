@@ -6,3 +6,4 @@ mod avro;
 mod events;
 mod harness;
 mod snapshot;
+mod transforms;

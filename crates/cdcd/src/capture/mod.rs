@@ -7,6 +7,7 @@
 
 mod catalog;
 mod delivery;
+pub mod offsets;
 mod output;
 pub(crate) mod publication;
 mod report;
@@ -73,6 +74,13 @@ pub async fn run(
     options: &CaptureOptions,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
+    if settings.database.believes_anybody() {
+        tracing::warn!(
+            host = settings.database.host,
+            "the server's certificate is not checked: set database.sslmode=verify-full (with database.sslrootcert), or \
+             driver.channelBinding=require"
+        );
+    }
     let mut life = session::Life::default();
     let mut failing_since: Option<Instant> = None;
     let mut wait = FIRST_RETRY_WAIT;

@@ -73,6 +73,11 @@ impl Store {
         self.kept(settings).await
     }
 
+    /// Makes the topic if it is not there.
+    pub(super) async fn kept_or_made(&self, settings: &SourceSettings) -> Result<(), Failure> {
+        self.read(settings).await.map(|_| ())
+    }
+
     /// Reads the newest position and makes nothing.
     pub(crate) async fn peek(&self, settings: &SourceSettings) -> Result<Option<Position>, Failure> {
         Ok(self.kept(settings).await?.position)

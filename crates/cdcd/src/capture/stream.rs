@@ -111,7 +111,7 @@ impl Stream<'_> {
         let committing = self.delivery.output.is_committing();
         let tick = if !committing && self.delivery.output.in_flight() > 0 { BUSY_TICK } else { IDLE_TICK };
         tokio::select! {
-            filled = self.connection.fill(), if !is_full => { filled?; }
+            filled = self.connection.fill_stream(), if !is_full => { filled?; }
             ended = self.delivery.committed(self.capture), if committing => ended?,
             () = tokio::time::sleep(tick) => {}
             () = shutdown.requested() => {}

@@ -88,7 +88,7 @@ fn read<S>(
         };
         report.mend(GROUP, Mark::Fail, error.to_string(), error.hint.clone());
         wrong += 1;
-        if wrong == WRONG_MAX || !properties.remove(&error.key) {
+        if wrong == WRONG_MAX || !leave_out(properties, &error.key) {
             report.add(GROUP, Mark::Warn, "nothing further was looked at: mend this first");
             break (None, warnings);
         }
@@ -131,6 +131,15 @@ fn is_secret(key: &str) -> bool {
     PARTS.iter().any(|part| key.contains(part)) || key.ends_with(".pem")
 }
 
+/// Takes a wrong property away, so that the others can be looked at; transformations go as a whole.
+fn leave_out(properties: &mut Properties, key: &str) -> bool {
+    let chain = ["transforms", "predicates"];
+    match chain.iter().any(|name| key.starts_with(&format!("{name}."))) {
+        true => chain.map(|name| properties.remove(name)).contains(&true),
+        false => properties.remove(key),
+    }
+}
+
 /// Longest value that is shown whole.
 const VALUE_CHARS_MAX: usize = 100;
 
@@ -170,6 +179,7 @@ mod tests {
             ("decimal.handling.mode", "exact"),
             ("slot.name", "My-Slot"),
             ("transforms", "unwrap"),
+            ("transforms.unwrap.type", "com.acme.Mine"),
             ("slot.nam", "x"),
             ("database.history.kafka.topic", "h"),
             ("database.password", "hush"),
@@ -182,7 +192,7 @@ mod tests {
         for wanted in [
             "FAIL  decimal.handling.mode: 'exact' is not one of",
             "FAIL  slot.name: 'My-Slot'",
-            "FAIL  transforms: 'unwrap' cannot be honoured",
+            "FAIL  transforms.unwrap.type: 'com.acme.Mine' is not supported",
             "warn  slot.nam: unknown property: did you mean slot.name?",
             "warn  database.history.kafka.topic: property has no effect",
             "warn  errors.tolerance=all",

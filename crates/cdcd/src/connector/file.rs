@@ -16,9 +16,15 @@ pub fn read_connector(place: &str) -> Result<Vec<(String, String)>, PropertyErro
     if place.starts_with("postgres://") || place.starts_with("postgresql://") {
         return url(place);
     }
-    let text = read_text(place)?;
-    let pairs = if text.trim_start().starts_with('{') { json(place, &text)? } else { properties(&text) };
-    Ok(pairs)
+    parse_connector(place, &read_text(place)?)
+}
+
+/// The pairs of a connector's text, JSON or properties; `place` is for messages.
+///
+/// # Errors
+/// Text that is no connector.
+pub fn parse_connector(place: &str, text: &str) -> Result<Vec<(String, String)>, PropertyError> {
+    if text.trim_start().starts_with('{') { json(place, text) } else { Ok(properties(text)) }
 }
 
 /// Reads a `.properties` file, such as a worker's.
@@ -226,7 +232,7 @@ fn provided(key: &str, provider: &str, argument: &str) -> Result<String, Propert
 
 /// Adds what the environment says: libpq's `PG*` as the weakest, the images' names above the worker file.
 pub fn add_environment(properties: &mut Properties) {
-    const LIBPQ: [(&str, &str); 7] = [
+    const LIBPQ: [(&str, &str); 10] = [
         ("PGHOST", "database.hostname"),
         ("PGPORT", "database.port"),
         ("PGUSER", "database.user"),
@@ -234,6 +240,9 @@ pub fn add_environment(properties: &mut Properties) {
         ("PGDATABASE", "database.dbname"),
         ("PGSSLMODE", "database.sslmode"),
         ("PGSSLROOTCERT", "database.sslrootcert"),
+        ("PGSSLCERT", "database.sslcert"),
+        ("PGSSLKEY", "database.sslkey"),
+        ("PGCHANNELBINDING", "driver.channelBinding"),
     ];
     for (variable, key) in LIBPQ {
         if let Ok(value) = std::env::var(variable) {

@@ -9,11 +9,12 @@ use cdcd_capture::config::{
     Modes, NameFilter, SkippedOperations, TimeMode,
 };
 use cdcd_capture::converter::{Converter, NameAdjustment};
+use cdcd_debezium::transform::Chain;
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
 use cdcd_kafka::registry::RegistryConfig;
 use cdcd_postgres::publication::AutoCreate;
-use cdcd_postgres::{Secret, SslMode};
+use cdcd_postgres::{ChannelBinding, Secret, SslMode};
 use regex::{Regex, RegexBuilder};
 
 use super::converter;
@@ -263,6 +264,15 @@ fn database(properties: &Properties, name: &str) -> Result<cdcd_postgres::Config
         ssl_root_cert: file("database.sslrootcert"),
         ssl_cert: file("database.sslcert"),
         ssl_key: file("database.sslkey"),
+        channel_binding: properties.choice(
+            "driver.channelBinding",
+            ChannelBinding::Prefer,
+            &[
+                ("disable", ChannelBinding::Disable),
+                ("prefer", ChannelBinding::Prefer),
+                ("require", ChannelBinding::Require),
+            ],
+        )?,
         connect_timeout: timeout.unwrap_or(Duration::from_secs(30)),
         application_name: format!("cdcd {name}"),
     })
@@ -340,8 +350,32 @@ fn capture_config(
         value,
         schema_names: name_adjustment(properties, "schema.name.adjustment.mode")?,
         field_names: name_adjustment(properties, "field.name.adjustment.mode")?,
+        transforms: transforms(properties, [key, value])?,
         heartbeat: heartbeat(properties, prefix)?,
     })
+}
+
+/// `transforms` and `predicates`, with all that belongs to them.
+fn transforms(properties: &Properties, converters: [Converter; 2]) -> Result<Chain, PropertyError> {
+    let mut own = BTreeMap::new();
+    for name in ["transforms", "predicates"] {
+        own.extend(properties.text(name).map(|text| (name.to_owned(), text.to_owned())));
+        let prefix = format!("{name}.");
+        for (rest, text) in properties.with_prefix(&prefix) {
+            own.insert(format!("{prefix}{rest}"), text.to_owned());
+        }
+    }
+    let chain = Chain::new(&own).map_err(|error| PropertyError {
+        key: error.key,
+        problem: error.problem,
+        hint: error.hint,
+    })?;
+    let is_json = converters.iter().all(|converter| matches!(converter, Converter::Json(_)));
+    if !chain.is_empty() && !is_json {
+        return Err(PropertyError::new("transforms", "transforms work with JsonConverter only so far")
+            .hint("set key.converter and value.converter to JsonConverter, or leave transforms out"));
+    }
+    Ok(chain)
 }
 
 fn modes(properties: &Properties) -> Result<Modes, PropertyError> {
@@ -734,6 +768,7 @@ mod tests {
 
     use super::*;
     use crate::connector::properties::Origin;
+    use cdcd_debezium::transform::unwrap::Deletes;
 
     fn properties(pairs: &[(&str, &str)]) -> Properties {
         let mut properties = Properties::default();
@@ -777,7 +812,13 @@ mod tests {
             (&[("table.include.list", "a(?=b)")], "table.include.list"),
             (&[("decimal.handling.mode", "exact")], "decimal.handling.mode"),
             (&[("value.converter", "com.acme.Mine")], "value.converter"),
-            (&[("transforms", "unwrap")], "transforms"),
+            (&[("transforms", "unwrap")], "transforms.unwrap.type"),
+            (&[("transforms", "x"), ("transforms.x.type", "com.acme.Mine")], "transforms.x.type"),
+            (
+                &[("transforms", "x"), ("transforms.x.type", "RegexRouter"), ("transforms.x.regx", "a")],
+                "transforms.x.regx",
+            ),
+            (&[("predicates", "p"), ("predicates.p.type", "com.acme.Mine")], "predicates.p.type"),
             (&[("converters", "isbn")], "converters"),
             (&[("connector.class", "com.acme.Mine")], "connector.class"),
             (&[("database.port", "fivethousand")], "database.port"),
@@ -793,6 +834,78 @@ mod tests {
         ] {
             let message = error(pairs);
             assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn transforms_are_refused_with_another_converter_than_json() {
+        let unwrap = [
+            ("transforms", "unwrap"),
+            ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState"),
+        ];
+        let (registry, string) = ("http://registry:8081", "org.apache.kafka.connect.storage.StringConverter");
+        let avro = "io.confluent.connect.avro.AvroConverter";
+        for converter in [
+            &[("key.converter", string)][..],
+            &[("value.converter", string)],
+            &[("key.converter", avro), ("key.converter.schema.registry.url", registry)],
+            &[("value.converter", avro), ("value.converter.schema.registry.url", registry)],
+        ] {
+            let message = error(&[&unwrap[..], converter].concat());
+            let expected = "transforms: transforms work with JsonConverter only so far";
+            assert!(message.starts_with(expected), "{message}");
+            assert!(SourceSettings::new(&properties(converter), KafkaNeed::Required).is_ok());
+        }
+        assert!(SourceSettings::new(&properties(&unwrap), KafkaNeed::Required).is_ok());
+    }
+
+    /// The shop pipeline's connector as it is described in three places, apart from the password.
+    #[test]
+    fn a_connector_of_debezium_2_starts_unchanged() {
+        let script = r#"{
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "database.hostname": "postgres", "database.port": "5432", "database.user": "postgres",
+            "database.password": "x", "database.dbname": "cdc_demo", "database.server.name": "cdc-server",
+            "topic.prefix": "cdc", "table.include.list": "public.users,public.products,public.orders",
+            "plugin.name": "pgoutput", "publication.autocreate.mode": "filtered", "slot.name": "debezium_slot",
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false",
+            "transforms": "unwrap",
+            "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+            "transforms.unwrap.add.fields": "op,ts_ms,source",
+            "heartbeat.interval.ms": "5000"
+        }"#;
+        let manager = [
+            ("transforms.unwrap.delete.handling.mode", Some("rewrite")),
+            ("schema.history.internal.kafka.bootstrap.servers", Some("kafka:29092")),
+            ("schema.history.internal.kafka.topic", Some("schema-changes.cdc")),
+            ("slot.name", None),
+            ("publication.autocreate.mode", None),
+        ];
+        let dag = [("transforms", None), ("transforms.unwrap.type", None), ("heartbeat.interval.ms", None)];
+        for changes in [&[][..], &manager, &dag] {
+            let mut pairs: BTreeMap<String, String> = serde_json::from_str(script).unwrap();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => pairs.insert((*key).to_owned(), (*value).to_owned()),
+                    None => pairs.remove(*key),
+                };
+            }
+            let mut properties = Properties::default();
+            for (key, value) in &pairs {
+                properties.set(key, value, Origin::Connector);
+            }
+            properties.set("bootstrap.servers", "kafka:9092", Origin::CommandLine);
+            let settings = SourceSettings::new(&properties, KafkaNeed::Required).unwrap();
+            let resolved = settings.capture.transforms.resolve("cdc.public.users").unwrap();
+            assert_eq!(resolved.topic, "cdc.public.users");
+            let deletes = resolved.unwrap.map(|unwrap| unwrap.deletes);
+            let expected = match pairs.contains_key("transforms.unwrap.delete.handling.mode") {
+                true => Some(Deletes::Rewrite),
+                false => pairs.contains_key("transforms").then_some(Deletes::Null),
+            };
+            assert_eq!(deletes, expected);
         }
     }
 

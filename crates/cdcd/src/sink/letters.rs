@@ -82,6 +82,7 @@ fn deliver(producer: &Producer, topic: &str, letter: &DeadLetter) -> Result<(), 
     let record = Record {
         topic,
         partition: None,
+        timestamp_ms: None,
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
         headers: &headers,

@@ -216,7 +216,18 @@ fn wrong_settings_end_with_their_exit_code_and_a_hint() {
     check(&[("database.dbname", "no_such")], 2, &["3D000", "hint: check database.dbname"]);
     check(&[("database.port", "1")], 3, &["127.0.0.1:1", "hint: check database.hostname"]);
     check(&[("database.sslmode", "require")], 2, &["TLS"]);
-    check(&[("transforms", "unwrap")], 2, &["transforms"]);
+    check(
+        &[("transforms", "x"), ("transforms.x.type", "com.acme.Mine")],
+        2,
+        &["transforms.x.type", "supported: io.debezium"],
+    );
+    let groovy = [
+        ("transforms", "x"),
+        ("transforms.x.type", "io.debezium.transforms.Filter"),
+        ("transforms.x.language", "jsr223.groovy"),
+        ("transforms.x.condition", "value.op == 'u'"),
+    ];
+    check(&groovy, 2, &["transforms.x.language", "language=cel"]);
     check(&[("publication.autocreate.mode", "disabled")], 2, &["publication"]);
     check(&[("plugin.name", "wal2json")], 2, &["plugin.name"]);
     check(&[("slot.nam", "x")], 0, &["slot.nam", "did you mean slot.name?"]);

@@ -5,6 +5,8 @@ mod capture;
 mod check;
 mod exactly_once;
 mod kit;
+mod offsets;
+mod secrets;
 mod sink;
 mod verify;
 mod verify_topics;

@@ -186,7 +186,7 @@ impl ValueWriter for HeaderWriter {
 }
 
 /// Connect prints what lies before 1970-01-02 as a time of day, whole days as a date, the rest as both; in UTC.
-fn java_date(ms: i64) -> String {
+pub(crate) fn java_date(ms: i64) -> String {
     let (days, of_day) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
     let (seconds, fraction) = (of_day / 1000, of_day % 1000);
     let time = format!("{:02}:{:02}:{:02}.{fraction:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60);

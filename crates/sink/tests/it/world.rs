@@ -142,6 +142,7 @@ impl<'m> World<'m> {
             let record = Record {
                 topic,
                 partition: Some(owned.partition as i32),
+                timestamp_ms: None,
                 key: key.as_ref().map(String::as_bytes),
                 value: value.as_ref().map(String::as_bytes),
                 headers: &[],

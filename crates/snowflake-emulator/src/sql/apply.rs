@@ -14,6 +14,9 @@ use crate::sql::execute::{self, Statement};
 use crate::sql::result::ResultSet;
 use crate::sql::session::Session;
 
+/// The engine's advisory lock under which definitions change.
+const DDL_LOCK: i64 = 0x0dd1;
+
 /// What carrying out needs besides the connection.
 pub(crate) struct Context<'a> {
     pub(crate) session: &'a Session,
@@ -25,6 +28,8 @@ impl Context<'_> {
     pub(crate) async fn run(&self, client: &mut Object, ddl: &Ddl) -> Result<ResultSet, SqlError> {
         let transaction = client.transaction().await?;
         let tx: &tokio_postgres::Transaction<'_> = &transaction;
+        // Two clients may make one table at the same time: the engine would refuse the second one by its catalog.
+        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&DDL_LOCK]).await?;
         let message = match ddl {
             Ddl::CreateTable(table) => self.create_table(tx, table).await?,
             Ddl::AlterTable { name, if_exists, actions } => {

@@ -388,6 +388,14 @@ impl Registry {
         all
     }
 
+    /// Channels with `part` in their name, in order.
+    pub fn names(&self, part: &str) -> Vec<ChannelName> {
+        let mut names: Vec<ChannelName> =
+            self.cells().keys().filter(|name| name.channel.contains(part)).cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Accepted batches of all channels that are not committed.
     pub async fn uncommitted(&self) -> usize {
         let cells: Vec<Arc<Cell>> = self.cells().values().cloned().collect();

@@ -13,7 +13,7 @@ use cdcd_testkit::services::{self, Cluster, Database, Postgres};
 use cdcd_testkit::wait_until;
 
 use super::Options;
-use super::process::Capture;
+use super::process::Running;
 
 /// How often a wait looks after the capture.
 const LOOK: Duration = Duration::from_millis(50);
@@ -92,7 +92,7 @@ pub(super) struct Arena {
     /// Name of the connector, prefix of its topics, name of its slot and its publication.
     pub(super) name: String,
     pub(super) connector: PathBuf,
-    pub(super) capture: Option<Capture>,
+    pub(super) capture: Option<Running>,
     pub(super) restarts: u32,
 }
 
@@ -114,8 +114,8 @@ impl Arena {
         self.ground.logs.join("capture.log")
     }
 
-    pub(super) fn start_capture(&self, args: &[&str]) -> Result<Capture> {
-        Capture::start(&self.ground.binary, &self.connector, &self.log(), args)
+    pub(super) fn start_capture(&self, args: &[&str]) -> Result<Running> {
+        Running::start(&self.ground.binary, "capture", &self.connector, &self.log(), args)
     }
 
     /// Starts the capture and waits until it has its slot: from then on nothing is missed.
@@ -179,7 +179,7 @@ impl Arena {
     }
 
     fn tail(&self) -> String {
-        self.capture.as_ref().map_or_else(String::new, Capture::tail)
+        self.capture.as_ref().map_or_else(String::new, Running::tail)
     }
 
     /// The end of WAL.
@@ -245,6 +245,11 @@ pub(super) fn write_connector(
     let mut config: BTreeMap<&str, &str> = own.into_iter().collect();
     config.extend(extra.iter().copied());
     config.extend(ground.options.set.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    write_file(ground, name, &serde_json::json!({ "name": name, "config": config }))
+}
+
+/// A connector file in the test's folder, for its owner only.
+pub(super) fn write_file(ground: &Ground, name: &str, connector: &serde_json::Value) -> Result<PathBuf> {
     let path = ground.logs.join(format!("{name}.json"));
     let mut file = fs::OpenOptions::new()
         .create(true)
@@ -253,7 +258,6 @@ pub(super) fn write_connector(
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("{}", path.display()))?;
-    let text = serde_json::json!({ "name": name, "config": config }).to_string();
-    file.write_all(text.as_bytes()).with_context(|| format!("{}", path.display()))?;
+    file.write_all(connector.to_string().as_bytes()).with_context(|| format!("{}", path.display()))?;
     Ok(path)
 }

@@ -24,10 +24,10 @@ const TABLES: [(&str, &str); 3] = [("a", "id::text"), ("b", "session || '/' || i
 
 /// Events of one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
-    creates: u64,
-    updates: u64,
-    deletes: u64,
+pub(super) struct Counts {
+    pub(super) creates: u64,
+    pub(super) updates: u64,
+    pub(super) deletes: u64,
     tombstones: u64,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn second(arena: &Arena) -> Result<String> {
 }
 
 /// What test_decoding says each topic must hold. A changed key is a delete, a tombstone and a create.
-fn counts_of_log(arena: &Arena) -> Result<Vec<Counts>> {
+pub(super) fn counts_of_log(arena: &Arena) -> Result<Vec<Counts>> {
     let sql = format!(
         "SELECT split_part(data, ' ', 2), split_part(data, ' ', 3), position('old-key:' IN data) > 0, count(*) \
          FROM pg_logical_slot_get_changes('{COUNT_SLOT}', NULL, {CHANGES_AT_A_TIME}, 'include-xids', '0', \

@@ -1,4 +1,4 @@
-//! The capture as a process: started, killed, stopped, waited for.
+//! Capture and sink as processes: started, killed, stopped, waited for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -32,37 +32,44 @@ pub(super) fn cdcd(binary: &Path) -> Command {
     command
 }
 
-/// A running capture. Its output is appended to a log; it is ended when dropped.
+/// A running `cdcd capture` or `cdcd sink`. Its output is appended to a log; it is ended when dropped.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(super) struct Running {
+    verb: &'static str,
     child: Child,
     log: PathBuf,
     /// Where this life begins in the log.
     begins: u64,
 }
 
-impl Capture {
-    pub(super) fn start(binary: &Path, connector: &Path, log: &Path, args: &[&str]) -> Result<Self> {
+impl Running {
+    pub(super) fn start(
+        binary: &Path,
+        verb: &'static str,
+        connector: &Path,
+        log: &Path,
+        args: &[&str],
+    ) -> Result<Self> {
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .with_context(|| format!("{}", log.display()))?;
-        writeln!(file, "---- capture starts").with_context(|| format!("{}", log.display()))?;
+        writeln!(file, "---- {verb} starts").with_context(|| format!("{}", log.display()))?;
         let begins = file.metadata().with_context(|| format!("{}", log.display()))?.len();
         let mut command = cdcd(binary);
-        command.arg("capture").arg(connector).args(args);
+        command.arg(verb).arg(connector).args(args);
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .context("starting the capture")?;
-        Ok(Capture { child, log: log.to_owned(), begins })
+            .with_context(|| format!("starting {verb}"))?;
+        Ok(Running { verb, child, log: log.to_owned(), begins })
     }
 
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().context("looking at the capture")
+        self.child.try_wait().with_context(|| format!("looking at {}", self.verb))
     }
 
     /// What this life has said.
@@ -86,37 +93,38 @@ impl Capture {
     pub(super) fn kill(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             bail!(
-                "a kill would have hit a dead process: the capture had ended with {status}:\n{}",
+                "a kill would have hit a dead process: {} had ended with {status}:\n{}",
+                self.verb,
                 self.tail()
             );
         }
         self.child.kill().context("kill -9")?;
-        self.child.wait().context("waiting for the killed capture")?;
+        self.child.wait().context("waiting for what was killed")?;
         Ok(())
     }
 
     pub(super) fn signal(&self, name: &str) -> Result<()> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().context("kill")?;
-        ensure!(sent.success(), "kill -{name} of the capture failed");
+        ensure!(sent.success(), "kill -{name} of {} failed", self.verb);
         Ok(())
     }
 
     /// Waits for the end.
     pub(super) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        wait_until("the end of the capture", limit, || self.ended()).with_context(|| self.tail())
+        wait_until(&format!("the end of {}", self.verb), limit, || self.ended()).with_context(|| self.tail())
     }
 
     /// SIGTERM; it must deliver, acknowledge and exit 0.
     pub(super) fn stop(&mut self, limit: Duration) -> Result<()> {
         self.signal("TERM")?;
         let status = self.wait(limit)?;
-        ensure!(status.success(), "the capture ended with {status} on SIGTERM:\n{}", self.tail());
+        ensure!(status.success(), "{} ended with {status} on SIGTERM:\n{}", self.verb, self.tail());
         Ok(())
     }
 }
 
-impl Drop for Capture {
+impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             // A stopped process takes a kill as well. Nothing can be done about a failure here.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::arena::{Arena, Ground, say};
 use super::load::{Load, Plan};
-use super::process::Capture;
+use super::process::Running;
 use super::random::Random;
 use super::{Options, judge};
 
@@ -83,7 +83,7 @@ enum Who {
 }
 
 /// Waits until only one lives; two that both do not end are a finding, and the first is ended.
-fn decide(arena: &Arena, first: &mut Capture, second: &mut Capture, ends: &mut Ends) -> Result<Option<Who>> {
+fn decide(arena: &Arena, first: &mut Running, second: &mut Running, ends: &mut Ends) -> Result<Option<Who>> {
     let began = std::time::Instant::now();
     loop {
         arena.ground.in_time()?;
@@ -115,7 +115,7 @@ fn decide(arena: &Arena, first: &mut Capture, second: &mut Capture, ends: &mut E
 }
 
 /// Remembers how a process ended; anything but a stop of its own is an error of the product.
-fn note(ended: &mut Capture, ends: &mut Ends) -> Result<()> {
+fn note(ended: &mut Running, ends: &mut Ends) -> Result<()> {
     let status = ended.ended()?.context("it has not ended")?;
     let said = ended.said()?;
     let line = said.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_default();

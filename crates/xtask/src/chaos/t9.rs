@@ -15,7 +15,7 @@ use cdcd_testkit::wait_until;
 
 use super::Options;
 use super::arena::{Ground, say, write_connector};
-use super::process::Capture;
+use super::process::Running;
 
 /// How long a capture that should stop is watched: a start takes a second or two.
 const WATCH: Duration = Duration::from_secs(20);
@@ -210,9 +210,9 @@ impl Stage {
         self.sql(&format!("INSERT INTO t SELECT i FROM generate_series({from}, {from} + 9) i")).map(|_| ())
     }
 
-    fn start(&self, ground: &Ground, args: &[&str]) -> Result<Capture> {
+    fn start(&self, ground: &Ground, args: &[&str]) -> Result<Running> {
         let log = ground.logs.join(format!("{}.log", self.name));
-        Capture::start(&ground.binary, &self.connector, &log, args)
+        Running::start(&ground.binary, "capture", &self.connector, &log, args)
     }
 
     fn catch_up(&self, ground: &Ground) -> Result<()> {
@@ -227,7 +227,7 @@ impl Stage {
     }
 
     /// Starts a capture that streams.
-    fn run_on(&self, ground: &Ground) -> Result<Capture> {
+    fn run_on(&self, ground: &Ground) -> Result<Running> {
         let mut capture = self.start(ground, &[])?;
         let active =
             format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{}' AND active", self.name);
@@ -250,7 +250,7 @@ impl Stage {
 const EXTRA: &[(&str, &str)] =
     &[("table.include.list", "public\\.t"), ("cdcd.retry.budget.ms", "5000"), ("slot.max.retries", "8")];
 
-fn watch(mut capture: Capture, limit: Duration) -> Result<Outcome> {
+fn watch(mut capture: Running, limit: Duration) -> Result<Outcome> {
     let Ok(status) = capture.wait(limit) else { return Ok(Outcome::RunsOn) };
     let said = capture.said()?;
     let line = said.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_default();

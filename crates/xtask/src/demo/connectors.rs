@@ -25,7 +25,7 @@ pub(super) fn command(binaries: &Path) -> Command {
 }
 
 /// A key pair for the demo's user, in the one-line form in which people paste it.
-pub(super) fn private_key() -> Result<String> {
+pub(crate) fn private_key() -> Result<String> {
     let made = Command::new("openssl")
         .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
         .output()

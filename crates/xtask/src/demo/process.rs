@@ -11,14 +11,14 @@ use cdcd_testkit::wait_until;
 /// How long a part may take to deliver what it has read and to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    pub(super) fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
         let child = command
@@ -30,21 +30,21 @@ impl Process {
         Ok(Process { name: name.to_owned(), child, log })
     }
 
-    pub(super) fn log(&self) -> Result<String> {
+    pub(crate) fn log(&self) -> Result<String> {
         std::fs::read_to_string(&self.log).with_context(|| format!("reading {}", self.log.display()))
     }
 
     /// The first line of the log that begins so.
-    pub(super) fn first_line(&self, start: &str) -> Result<Option<String>> {
+    pub(crate) fn first_line(&self, start: &str) -> Result<Option<String>> {
         Ok(self.log()?.lines().find(|line| line.starts_with(start)).map(str::to_owned))
     }
 
-    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// An error with the end of its log if the process is not there any more.
-    pub(super) fn must_run(&mut self) -> Result<()> {
+    pub(crate) fn must_run(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             let log = self.log()?;
             let lines: Vec<&str> = log.lines().collect();
@@ -55,7 +55,7 @@ impl Process {
     }
 
     /// SIGTERM; the process must deliver, stop and exit 0.
-    pub(super) fn terminate(&mut self) -> Result<()> {
+    pub(crate) fn terminate(&mut self) -> Result<()> {
         self.must_run()?;
         let pid = self.child.id().to_string();
         ensure!(Command::new("kill").args(["-TERM", &pid]).status()?.success(), "kill -TERM {}", self.name);

@@ -116,7 +116,7 @@ fn align<'a>(left: &[&'a Record], right: &[&'a Record]) -> Vec<Pair<'a>> {
 fn identity(record: &Record) -> (i32, Option<&[u8]>, String) {
     let value = record.value.as_deref().and_then(|value| Json::parse(value).ok());
     let about = value.as_ref().map(|value| {
-        let payload = value.get("payload").unwrap_or(value);
+        let payload = payload(value);
         let lsn = payload.get("source").and_then(|source| source.get("lsn")).map(Json::text);
         let op = payload.get("op").and_then(Json::as_str).unwrap_or("?");
         if op == "r" { "r".to_owned() } else { format!("{op} {}", lsn.unwrap_or_default()) }
@@ -143,9 +143,17 @@ fn judge_both(left: &Record, right: &Record) -> Verdict {
     if left == right {
         return Verdict::Identical;
     }
-    let mut walk = Walk::default();
+    let mut walk = Walk {
+        is_snapshot: of_snapshot(left) && of_snapshot(right),
+        is_tombstone: left.value.is_none() && right.value.is_none(),
+        ..Walk::default()
+    };
     if left.partition != right.partition {
         walk.differ("partition", &left.partition.to_string(), &right.partition.to_string());
+    }
+    if left.timestamp_ms != right.timestamp_ms {
+        let text = |at: Option<i64>| at.map_or("(the clock's)".to_owned(), |at| at.to_string());
+        walk.differ("timestamp", &text(left.timestamp_ms), &text(right.timestamp_ms));
     }
     walk.document("key", left.key.as_deref(), right.key.as_deref());
     walk.document("value", left.value.as_deref(), right.value.as_deref());
@@ -160,6 +168,7 @@ fn judge_both(left: &Record, right: &Record) -> Verdict {
 #[derive(Default)]
 struct Walk {
     is_snapshot: bool,
+    is_tombstone: bool,
     normalised: BTreeSet<Normalised>,
     differences: Vec<Difference>,
 }
@@ -181,10 +190,9 @@ impl Walk {
         };
         match (Json::parse(left_bytes), Json::parse(right_bytes)) {
             (Ok(a), Ok(b)) => {
-                self.is_snapshot = is_snapshot(&a) && is_snapshot(&b);
-                match (a.get("payload"), b.get("payload")) {
-                    (None, None) => self.json(&format!("{part}.payload"), &a, &b),
-                    _ => self.json(part, &a, &b),
+                match has_schema(&a) || has_schema(&b) {
+                    true => self.json(part, &a, &b),
+                    false => self.json(&format!("{part}.payload"), &a, &b),
                 }
                 // Blanks between tokens are in no tree.
                 let is_compact = |json: &Json, bytes: &[u8]| json.text().as_bytes() == bytes;
@@ -262,7 +270,8 @@ impl Walk {
             headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(",")
         };
         if names(left) != names(right) {
-            return self.differ("headers", &names(left), &names(right));
+            let path = if self.is_tombstone { "tombstone.headers" } else { "headers" };
+            return self.differ(path, &names(left), &names(right));
         }
         for ((name, a), (_, b)) in left.iter().zip(right) {
             let text = |value: &Option<Vec<u8>>| {
@@ -272,16 +281,29 @@ impl Walk {
             if a == b {
             } else if name == "__debezium.context.runId" && is_run_id(&a) && is_run_id(&b) {
                 self.normalised.insert(Normalised::RunId);
+            } else if let (Ok(left), Ok(right)) = (Json::parse(a.as_bytes()), Json::parse(b.as_bytes()))
+                && self.is_moment(name, &left, &right)
+            {
+                self.normalised.insert(Normalised::SnapshotMoment);
             } else {
                 self.differ(&format!("headers.{name}"), &a, &b);
             }
         }
     }
 
+    /// A header with a clock or a snapshot's moment in it, and nothing else that differs.
+    fn is_moment(&self, name: &str, left: &Json, right: &Json) -> bool {
+        let mut inner = Walk { is_snapshot: self.is_snapshot, ..Walk::default() };
+        inner.json(&format!("value.payload.{name}"), left, right);
+        let moments = BTreeSet::from([Normalised::Clock, Normalised::SnapshotMoment]);
+        inner.differences.is_empty() && inner.normalised.is_subset(&moments)
+    }
+
     fn may_differ(&self, path: &str, left: &Json, right: &Json) -> Option<Normalised> {
         if let Some(field) = path.strip_prefix("value.payload.") {
+            let field = canonical(field);
             let same_length = |a: &str, b: &str| a.len() == b.len() && is_integer(a) && is_integer(b);
-            match (field, left, right) {
+            match (field.as_str(), left, right) {
                 ("ts_ms" | "ts_us" | "ts_ns", Json::Number(a), Json::Number(b)) if same_length(a, b) => {
                     return Some(Normalised::Clock);
                 }
@@ -313,8 +335,38 @@ impl Walk {
     }
 }
 
-fn is_snapshot(value: &Json) -> bool {
-    value.get("payload").unwrap_or(value).get("op").and_then(Json::as_str) == Some("r")
+/// Whether JsonConverter has put the schema beside the value; a row may have a column that is called payload.
+fn has_schema(json: &Json) -> bool {
+    json.get("schema").is_some() && json.get("payload").is_some()
+}
+
+fn payload(json: &Json) -> &Json {
+    json.get("payload").filter(|_| has_schema(json)).unwrap_or(json)
+}
+
+/// The field of the envelope that `ExtractNewRecordState` and `Flatten` make this one of.
+fn canonical(field: &str) -> String {
+    let field = field.trim_start_matches("__");
+    match field {
+        "lsn" | "txId" | "sequence" => format!("source.{field}"),
+        _ => match field.strip_prefix("source_") {
+            Some(inner) => format!("source.{inner}"),
+            None => field.to_owned(),
+        },
+    }
+}
+
+/// Whether it is of a snapshot's event: the operation stands in the value, or in a header if it was put there.
+fn of_snapshot(record: &Record) -> bool {
+    let value = record.value.as_deref().and_then(|value| Json::parse(value).ok());
+    let operation = |value: &Json| {
+        let payload = payload(value);
+        ["op", "__op", "what"].iter().any(|name| payload.get(name).and_then(Json::as_str) == Some("r"))
+    };
+    let is_read = |(name, value): &(String, Option<Vec<u8>>)| {
+        matches!(name.as_str(), "op" | "__op" | "____what") && value.as_deref() == Some(b"r")
+    };
+    value.as_ref().is_some_and(operation) || record.headers.iter().any(is_read)
 }
 
 fn sorted(names: &[String]) -> Vec<&String> {
@@ -389,6 +441,7 @@ mod tests {
                 header("__debezium.context.taskId", "0"),
                 header("__debezium.context.runId", "019ab3c4-0000-7000-8000-000000000001"),
             ],
+            timestamp_ms: None,
         }
     }
 
@@ -413,6 +466,41 @@ mod tests {
         right.headers[1].1 = Some(b"not an id".to_vec());
         assert_eq!(paths(&left, &right), ["headers.__debezium.context.runId"]);
         assert_eq!(verdict(&left, &left.clone()), Verdict::Identical);
+    }
+
+    #[test]
+    fn a_timestamp_from_the_data_is_compared() {
+        let left = Record { timestamp_ms: Some(1), ..record("c", |event| event) };
+        let right = Record { timestamp_ms: None, ..left.clone() };
+        assert_eq!(paths(&left, &right), ["timestamp"]);
+    }
+
+    #[test]
+    fn a_column_that_is_called_payload_is_no_envelope() {
+        let row =
+            |ts: &str| format!(r#"{{"id":1,"payload":{{"a":1}},"__op":"c","__ts_ms":{ts}}}"#).into_bytes();
+        let left = Record { value: Some(row("5")), ..record("c", |event| event) };
+        let right = Record { value: Some(row("6")), ..left.clone() };
+        assert_eq!(verdict(&left, &right), Verdict::Normalised(BTreeSet::from([Normalised::Clock])));
+        let other = Record {
+            value: Some(row("7").iter().map(|b| if *b == b'c' { b'u' } else { *b }).collect()),
+            ..left.clone()
+        };
+        assert_eq!(paths(&left, &other), ["value.payload.__op"]);
+    }
+
+    #[test]
+    fn unwrapped_fields_and_headers_may_have_the_moment_of_a_snapshot() {
+        let row = |op: &str, lsn: &str| {
+            Some(format!(r#"{{"id":1,"__op":"{op}","__source_lsn":{lsn}}}"#).into_bytes())
+        };
+        let with = |op: &str, lsn: &str| {
+            let header = ("__lsn".to_owned(), Some(lsn.as_bytes().to_vec()));
+            Record { value: row(op, lsn), headers: vec![header], ..record("c", |event| event) }
+        };
+        let expected = BTreeSet::from([Normalised::SnapshotMoment]);
+        assert_eq!(verdict(&with("r", "5"), &with("r", "6")), Verdict::Normalised(expected));
+        assert_eq!(paths(&with("c", "5"), &with("c", "6")), ["value.payload.__source_lsn", "headers.__lsn"]);
     }
 
     #[test]

@@ -9,20 +9,20 @@ use serde_json::{Map, Value, json};
 /// How long the worker may refuse because it is busy with another change (409), or not up yet.
 const BUSY_LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     url: String,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Worker {
-    pub(super) fn new(connect: &Connect) -> Result<Self> {
+    pub(crate) fn new(connect: &Connect) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = reqwest::Client::builder().timeout(Duration::from_secs(90)).build()?;
         Ok(Worker { url: format!("{}/connectors", connect.url), client, runtime })
     }
 
-    pub(super) fn start(&self, name: &str, config: &Map<String, Value>) -> Result<()> {
+    pub(crate) fn start(&self, name: &str, config: &Map<String, Value>) -> Result<()> {
         let body = json!({ "name": name, "config": config });
         let deadline = Instant::now() + BUSY_LIMIT;
         loop {
@@ -58,7 +58,7 @@ impl Worker {
         Ok(None)
     }
 
-    pub(super) fn stop(&self, name: &str) -> Result<()> {
+    pub(crate) fn stop(&self, name: &str) -> Result<()> {
         let url = format!("{}/{name}", self.url);
         let deadline = Instant::now() + BUSY_LIMIT;
         loop {

@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
+use super::transforms;
+
 /// One connector property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -25,12 +27,34 @@ impl Setting {
 pub(super) struct OptionSet {
     pub(super) name: String,
     pub(super) settings: Vec<Setting>,
+    /// The scenarios that it is for; all if there are none.
+    pub(super) only: Vec<String>,
+    /// Those that it is not for.
+    pub(super) except: Vec<String>,
 }
 
 impl OptionSet {
-    fn new(name: &str, settings: &[&str]) -> Self {
+    pub(super) fn new(name: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().filter_map(|text| Setting::parse(text).ok()).collect();
-        OptionSet { name: name.to_owned(), settings }
+        OptionSet { name: name.to_owned(), settings, only: Vec::new(), except: Vec::new() }
+    }
+
+    /// The same for these scenarios only.
+    pub(super) fn only(mut self, scenarios: &[&str]) -> Self {
+        self.only = scenarios.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// The same without these scenarios.
+    pub(super) fn except(mut self, scenarios: &[&str]) -> Self {
+        self.except = scenarios.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Whether it is for this scenario.
+    pub(super) fn is_for(&self, scenario: &str) -> bool {
+        let is_in = |names: &[String]| names.iter().any(|name| name == scenario);
+        (self.only.is_empty() || is_in(&self.only)) && !is_in(&self.except)
     }
 }
 
@@ -41,12 +65,15 @@ const BINARY: [&str; 4] = ["bytes", "base64", "base64-url-safe", "hex"];
 
 /// Few sets that touch each mode once: for every change.
 pub(super) fn quick() -> Vec<OptionSet> {
-    vec![
+    let is_quick = |set: &OptionSet| ["unwrap-rewrite", "unwrap-tree"].contains(&set.name.as_str());
+    let mut sets = vec![
         OptionSet::new("default", &[]),
         modes("double", "connect", "hex", true),
         modes("string", "isostring", "base64", false),
         OptionSet::new("unknown", &["include.unknown.datatypes=true", "time.precision.mode=nanoseconds"]),
-    ]
+    ];
+    sets.extend(transforms::sets().into_iter().filter(is_quick));
+    sets
 }
 
 /// Every decimal mode with every time mode, the others in turn, and single options that change the form.
@@ -87,6 +114,7 @@ pub(super) fn full() -> Vec<OptionSet> {
         ),
     ];
     sets.extend(single.iter().map(|(name, settings)| OptionSet::new(name, settings)));
+    sets.extend(transforms::sets());
     sets
 }
 

@@ -273,7 +273,7 @@ impl<'s> Run<'s> {
         let topic = format!("{0}{1}zzz{1}sentinel", self.prefix, self.delimiter);
         let is_last = |value: &[u8]| {
             let text = String::from_utf8_lossy(value);
-            text.contains(&format!("\"step\":{step}}}"))
+            [',', '}'].iter().any(|end| text.contains(&format!("\"step\":{step}{end}")))
         };
         for index in [1, 0] {
             let servers = &self.stage.kafka[index].bootstrap_servers;

@@ -88,7 +88,7 @@ impl KafkaOutput {
     pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
         self.begin()?;
         let (key, value) = (Some(key.as_bytes()), Some(value));
-        let record = Record { topic, partition: Some(0), key, value, headers: &[] };
+        let record = Record { topic, partition: Some(0), timestamp_ms: None, key, value, headers: &[] };
         while self.producer.send(&record)? == Accepted::Full {
             self.producer.poll(Duration::from_millis(5));
             self.producer.check()?;
@@ -109,6 +109,7 @@ impl KafkaOutput {
             producer.commit(&Record {
                 topic: &topic,
                 partition: Some(0),
+                timestamp_ms: None,
                 key: Some(key.as_bytes()),
                 value: Some(&value),
                 headers: &[],

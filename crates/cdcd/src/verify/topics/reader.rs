@@ -132,7 +132,14 @@ mod tests {
     fn take(contents: &mut Contents, offset: i64, value: Option<&[u8]>, header: Option<&[u8]>) {
         let header = [Header { name: EID, value: header }];
         let headers = if header[0].value.is_some() { header.as_slice() } else { &[] };
-        let record = Record { topic: "t", partition: Some(0), key: Some(br#"{"id":1}"#), value, headers };
+        let record = Record {
+            topic: "t",
+            partition: Some(0),
+            timestamp_ms: None,
+            key: Some(br#"{"id":1}"#),
+            value,
+            headers,
+        };
         contents.take(Place { partition: 0, offset }, &record, Lsn(100)..Lsn(200));
     }
 

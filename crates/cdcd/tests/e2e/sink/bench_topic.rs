@@ -48,6 +48,7 @@ impl Bench {
             let record = Record {
                 topic,
                 partition: None,
+                timestamp_ms: None,
                 key: key.as_ref().map(String::as_bytes),
                 value: value.as_ref().map(String::as_bytes),
                 headers: &[],

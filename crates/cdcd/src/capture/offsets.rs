@@ -1,0 +1,229 @@
+//! `cdcd offsets`: positions shown; a take-over from Debezium, and the way back.
+//!
+//! Debezium's offset says how far it has come at least. What it had sent beyond that is in the topics, so the log is read
+//! again from there and compared with them, change by change: the position is behind the last change that is in Kafka.
+
+mod connect;
+mod delivered;
+mod walk;
+
+use cdcd_capture::position::{Guarantee, LsnText, Position};
+use cdcd_debezium::record::Record;
+use cdcd_kafka::producer::{Guarantee as ProducerGuarantee, Producer};
+use cdcd_pgoutput::Lsn;
+use cdcd_postgres::connection::{Connection, Purpose};
+use cdcd_postgres::replication::{self, StreamOptions};
+use cdcd_postgres::slot::SlotInfo;
+use cdcd_postgres::{control, slot};
+use tokio_postgres::Client;
+
+use super::store::{Identity, Store};
+use crate::connector::properties::Properties;
+use crate::connector::source::{KafkaNeed, SourceSettings};
+use crate::exit::{Exit, Failure};
+use connect::Offset;
+
+/// How long Kafka may take for one record.
+const WRITE_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Verb {
+    /// Print both positions.
+    Show,
+    /// Make our position from Debezium's.
+    Import,
+    /// Make Debezium's offset from our position.
+    Export,
+}
+
+/// Runs the command; prints one JSON object.
+///
+/// # Errors
+/// What is missing, what contradicts, and what Kafka or the server refuse.
+pub async fn run(properties: &Properties, verb: Verb, dry_run: bool) -> Result<(), Failure> {
+    let settings = SourceSettings::new(properties, KafkaNeed::Required)?;
+    let topic = properties.non_empty("offset.storage.topic").map(str::to_owned);
+    let store = Store::new(&settings);
+    let position = store.peek(&settings).await?;
+    let offsets = match &topic {
+        Some(topic) => Some(connect::read(&settings, topic).await?),
+        None if verb == Verb::Show => None,
+        None => {
+            return Err(Failure::configuration("offset.storage.topic: is required and missing")
+                .hint("give the worker's file (--worker connect-distributed.properties), or --set offset.storage.topic=…"));
+        }
+    };
+    let answer = match (verb, offsets, topic) {
+        (Verb::Import, Some(offsets), _) => import(&settings, &store, position, &offsets, dry_run).await?,
+        (Verb::Export, _, Some(topic)) => export(&settings, position, &topic, dry_run).await?,
+        (_, offsets, _) => serde_json::json!({
+            "cdcd": position,
+            "debezium": offsets.and_then(|offsets| offsets.find(&settings).cloned()),
+        }),
+    };
+    println!("{answer:#}");
+    Ok(())
+}
+
+/// The slot, which nobody may be using.
+async fn idle_slot(settings: &SourceSettings, control: &Client) -> Result<SlotInfo, Failure> {
+    let name = &settings.slot.name;
+    let Some(found) = slot::find(control, name).await? else {
+        return Err(Failure::guard("E_SLOT_MISSING", format!("slot {name} does not exist"))
+            .hint("both connectors must name the same slot.name: it keeps the log between the two"));
+    };
+    match found.active_pid {
+        None => Ok(found),
+        Some(pid) => Err(Failure::guard(
+            "E_SLOT_ACTIVE",
+            format!("slot {name} is in use by the server process {pid}: positions move while it runs"),
+        )
+        .hint("stop the connector first: PUT /connectors/<name>/stop or DELETE /connectors/<name> on Kafka Connect, SIGTERM for cdcd")),
+    }
+}
+
+async fn import(
+    settings: &SourceSettings,
+    store: &Store,
+    position: Option<Position>,
+    offsets: &connect::Offsets,
+    dry_run: bool,
+) -> Result<serde_json::Value, Failure> {
+    if let Some(position) = position {
+        return Err(Failure::configuration(format!(
+            "connector {} has a position already: {position}",
+            settings.name
+        ))
+        .hint("nothing to take over: cdcd capture goes on there; another connector name has a position of its own"));
+    }
+    let offset = offsets.expect(settings)?;
+    let control = control::connect(&settings.database, settings.query_timeout).await?;
+    let slot = idle_slot(settings, &control).await?;
+    let confirmed = slot.confirmed_flush_lsn.unwrap_or(Lsn::ZERO);
+    let known = offset.done().unwrap_or(confirmed);
+    if confirmed > known {
+        return Err(super::start::slot_is_ahead(settings, confirmed, known));
+    }
+    let mut replication = Connection::connect(&settings.database, Purpose::Replication).await?;
+    let system = replication::identify_system(&mut replication).await?;
+    let stream = StreamOptions {
+        protocol: 1,
+        publication: settings.publication.name.clone(),
+        extra: settings.slot.stream_params.clone(),
+    };
+    let stream_options = stream.text();
+    let delivered = delivered::read(settings, offset).await?;
+    let unreadable = delivered.unreadable;
+    if unreadable > 0 {
+        tracing::warn!(
+            records = unreadable,
+            "records do not say which change they are (another converter than JSON, or transformed): what Debezium had \
+             sent of them beyond its offset will be repeated"
+        );
+    }
+    let walk = walk::Walk {
+        settings,
+        control: &control,
+        delivered,
+        end: slot::current_wal_flush_lsn(&control).await?,
+    };
+    replication::start(&mut replication, &settings.slot.name, known, &stream_options).await?;
+    let found = walk.run(&mut replication, known).await?;
+    let database = control
+        .query_one("SELECT oid FROM pg_database WHERE datname = current_database()", &[])
+        .await
+        .map_err(|error| Failure::new(Exit::Dependency, error))?;
+    let identity = Identity {
+        system_id: system.system_id,
+        timeline: system.timeline,
+        db_oid: database.get(0),
+        stream_options,
+        lineage: 0,
+        guarantee: Guarantee::AtLeastOnce,
+        cluster_id: store.cluster_id(settings).await?,
+        topics: std::collections::BTreeMap::new(),
+        writer: settings.capture.run_id.clone(),
+        writer_epoch: 0,
+    };
+    let position = store.position(&identity, found.point);
+    if !dry_run {
+        store.kept_or_made(settings).await?;
+        let record = Record {
+            topic: &store.topic,
+            partition: None,
+            timestamp_ms: None,
+            key: Some(settings.name.as_bytes()),
+            value: Some(&position.encode()),
+            headers: &[],
+        };
+        write(settings, &record)?;
+    }
+    Ok(serde_json::json!({
+        "written": !dry_run,
+        "debezium": offset,
+        "sent_beyond_its_offset": found.skipped,
+        "will_be_repeated": found.repeated,
+        "records_that_do_not_say": unreadable,
+        "position": position,
+    }))
+}
+
+async fn export(
+    settings: &SourceSettings,
+    position: Option<Position>,
+    topic: &str,
+    dry_run: bool,
+) -> Result<serde_json::Value, Failure> {
+    let Some(position) = position else {
+        return Err(Failure::configuration(format!("connector {} has no position", settings.name)));
+    };
+    let control = control::connect(&settings.database, settings.query_timeout).await?;
+    idle_slot(settings, &control).await?;
+    let unfinished = position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete);
+    if position.open.is_some() || unfinished {
+        return Err(Failure::guard(
+            "E_POSITION_OPEN",
+            format!("the position {position} stands inside of a transaction or a snapshot, which Debezium's offset cannot say"),
+        )
+        .hint("let cdcd finish it: cdcd capture CONNECTOR --endpos now"));
+    }
+    let LsnText(lsn) = position.done_end_lsn;
+    let offset = Offset::after_commit(lsn, position.wall_ms);
+    let (key, value) = (connect::key(settings), offset.encode());
+    if !dry_run {
+        let record = Record {
+            topic,
+            partition: None,
+            timestamp_ms: None,
+            key: Some(&key),
+            value: Some(&value),
+            headers: &[],
+        };
+        write(settings, &record)?;
+        // Given away: a capture that starts here without an import is stopped by E_POSITION_MISSING.
+        let record = Record {
+            topic: &cdcd_capture::position::topic(&settings.name),
+            partition: None,
+            timestamp_ms: None,
+            key: Some(settings.name.as_bytes()),
+            value: None,
+            headers: &[],
+        };
+        write(settings, &record)?;
+    }
+    Ok(serde_json::json!({
+        "written": !dry_run,
+        "topic": topic,
+        "key": String::from_utf8_lossy(&key),
+        "debezium": offset,
+        "position": position,
+    }))
+}
+
+fn write(settings: &SourceSettings, record: &Record<'_>) -> Result<(), Failure> {
+    let producer = Producer::new(&settings.producer, &ProducerGuarantee::AtLeastOnce)?;
+    producer.send(record)?;
+    producer.drain(Some(WRITE_LIMIT))?;
+    Ok(producer.check()?)
+}

@@ -1,0 +1,40 @@
+//! `cargo xtask bench <what>`: whole commands on real services, ours beside a peer or a ceiling on the same backlog, in one
+//! run. One table, and the same as JSON in `target/bench`.
+
+mod drain;
+mod measure;
+
+use anyhow::Result;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which bench
+    what: What,
+    /// Row changes in the backlog
+    #[arg(long, default_value_t = 1_000_000)]
+    changes: u64,
+    /// How often each contender runs; the median counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// PostgreSQL's major release
+    #[arg(long, default_value_t = 15)]
+    pg: u16,
+    /// Only contenders whose name holds this
+    #[arg(long)]
+    only: Option<String>,
+    /// A connector property of every capture, KEY=VALUE; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// One slot's backlog: pg_recvlogical to nothing, cdcd to nothing, cdcd into Kafka at least once and exactly once
+    Drain,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.what {
+        What::Drain => drain::run(args),
+    }
+}
