@@ -768,6 +768,7 @@ impl Engine {
     /// Writes a heartbeat.
     fn heartbeat(&mut self, now_ns: i64) {
         let Some(heartbeat) = &self.config.heartbeat else { return };
+        debug_assert!(self.schema_requests.is_empty(), "a schema waits for its id");
         self.heartbeat_at = Some(now_ns);
         let topic_name = heartbeat.topic.clone();
         let topic = self.topic_index(&topic_name);

@@ -7,6 +7,7 @@
 mod compare;
 mod connect;
 mod deviations;
+mod forms;
 mod json;
 mod mutate;
 mod options;

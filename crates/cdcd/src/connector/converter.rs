@@ -256,7 +256,7 @@ mod tests {
         let check = |pairs: &[(&str, &str)], key: &str, says: &str| {
             let error = with(pairs).unwrap_err();
             assert_eq!(error.key, key);
-            let text = format!("{error} {}", error.hint.unwrap_or_default());
+            let text = format!("{error} {}", error.hint.as_deref().unwrap_or_default());
             assert!(text.contains(says), "{text}");
         };
         let unknown = [("value.converter", "io.confluent.connect.protobuf.ProtobufConverter")];
