@@ -15,6 +15,7 @@ use cdcd_pgoutput::tuple::{CopyRow, Tuple};
 use cdcd_pgoutput::{Decoder, Lsn};
 
 use crate::catalog::{CatalogRequest, TableFacts};
+use crate::columns;
 use crate::config::Config;
 use crate::converter::{Framing, Half, SchemaRequest};
 use crate::error::Error;
@@ -220,12 +221,14 @@ impl Capture {
     /// The id of the schema that was asked for under `subject`.
     pub fn handle_schema_id(&mut self, subject: &str, id: u32) {
         let engine = &mut self.engine;
-        let Some((framed, _)) =
-            engine.schema_requests.pop_front_if(|(_, request)| request.subject == subject)
-        else {
-            debug_assert!(false, "no schema of {subject} was asked for");
-            return;
+        let framed = match engine.schema_requests.front() {
+            Some((framed, request)) if request.subject == subject => *framed,
+            _ => {
+                debug_assert!(false, "no schema of {subject} was asked for");
+                return;
+            }
         };
+        engine.schema_requests.pop_front();
         let frame = avro::frame(id);
         match framed {
             Framed::Table(index, half) => {
@@ -613,7 +616,12 @@ impl Engine {
 
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
-        self.fragments.render(&self.constants, &transaction, &mut self.outbox.value);
+        columns::render_transaction(
+            &mut self.fragments,
+            &self.constants,
+            &transaction,
+            &mut self.outbox.value,
+        );
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
@@ -734,7 +742,7 @@ impl Engine {
         now_ns: i64,
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
-        plan.source.render(self.serial, (&plan.schema, &plan.table), transaction, &mut self.outbox.value);
+        columns::render_table(plan, self.serial, transaction, &mut self.outbox.value);
         Some(Writer {
             config: &self.config,
             plan,

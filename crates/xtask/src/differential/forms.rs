@@ -47,6 +47,9 @@ impl Forms {
                 *bytes = plain;
             }
         }
+        if let Some(event) = record.value.as_deref().and_then(event_of_text) {
+            record.value = Some(event.to_string().into_bytes());
+        }
         Ok(record)
     }
 
@@ -105,6 +108,61 @@ impl Forms {
             serde_json::from_str(&text).with_context(|| format!("the registry's answer for {path}"))
         })
     }
+}
+
+/// An event in StringConverter's form: row images as they are, what surrounds them by name.
+fn event_of_text(bytes: &[u8]) -> Option<serde_json::Value> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_prefix("Struct{")?.strip_suffix('}')?;
+    let (images, rest) = text.split_at(text.rfind("source=Struct{version=")?);
+    let (source, tail) = rest.strip_prefix("source=Struct{")?.split_once("},op=")?;
+    let mut event = members(&format!("op={tail}"));
+    event.insert("images".to_owned(), without_addresses(images).into());
+    event.insert("source".to_owned(), members(source).into());
+    Some(json!({ "payload": event }))
+}
+
+/// `a=1,b=x`, where a comma without a name behind it is part of the value.
+fn members(text: &str) -> serde_json::Map<String, serde_json::Value> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match parts.last_mut() {
+            Some(last) if !part.contains('=') => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    let member = |part: &String| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let number = value.parse::<i64>().map(serde_json::Value::from);
+        (name.to_owned(), number.unwrap_or_else(|_| value.into()))
+    };
+    parts.iter().map(member).collect()
+}
+
+/// Java prints an address for the bytes of a numeric without scale and of a point, where we print their length.
+fn without_addresses(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let find = |text: &str| {
+        let places =
+            ["value=[B@", "wkb=[B@", "value=java.nio.HeapByteBuffer[", "wkb=java.nio.HeapByteBuffer["];
+        places.iter().filter_map(|place| Some((text.find(place)?, place.find('=')? + 1))).min()
+    };
+    while let Some((at, name)) = find(rest) {
+        let (before, after) = rest.split_at(at + name);
+        out.push_str(before);
+        out.push_str("(bytes)");
+        let is_address = after.starts_with("[B@");
+        let end = match is_address {
+            true => after.find([',', '}']),
+            false => after.find(']').map(|end| end + 1),
+        };
+        rest = after.get(end.unwrap_or(after.len())..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Maps are read without their order, so their bytes cannot be made again.
@@ -168,4 +226,23 @@ fn list<T>(out: &mut String, [open, close]: [char; 2], items: &[T], write: impl 
         write(out, item);
     }
     out.push(close);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_in_text_are_taken_apart() {
+        let text = "Struct{after=Struct{id=1,n=Struct{scale=2,value=[B@1f2e},t=a,b},source=Struct{version=3,name=d,\
+                    sequence=[null,\"5\"],lsn=5},op=c,ts_ms=12,ts_us=12000}";
+        let expected = json!({"payload": {
+            "op": "c", "ts_ms": 12, "ts_us": 12000, "images": "after=Struct{id=1,n=Struct{scale=2,value=(bytes)},t=a,b},",
+            "source": {"version": 3, "name": "d", "sequence": "[null,\"5\"]", "lsn": 5}
+        }});
+        assert_eq!(event_of_text(text.as_bytes()), Some(expected));
+        assert_eq!(event_of_text(br#"{"payload":1}"#), None);
+        let ours = "n=Struct{scale=2,value=java.nio.HeapByteBuffer[pos=0 lim=1 cap=1]},b=x";
+        assert_eq!(without_addresses(ours), "n=Struct{scale=2,value=(bytes)},b=x");
+    }
 }
