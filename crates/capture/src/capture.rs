@@ -15,6 +15,7 @@ use cdcd_pgoutput::tuple::{CopyRow, Tuple};
 use cdcd_pgoutput::{Decoder, Lsn};
 
 use crate::catalog::{CatalogRequest, TableFacts};
+use crate::columns;
 use crate::config::Config;
 use crate::converter::{Framing, Half, SchemaRequest};
 use crate::error::Error;
@@ -244,12 +245,14 @@ impl Capture {
     /// The id of the schema that was asked for under `subject`.
     pub fn handle_schema_id(&mut self, subject: &str, id: u32) {
         let engine = &mut self.engine;
-        let is_first = engine.schema_requests.front().is_some_and(|(_, request)| request.subject == subject);
-        let first = if is_first { engine.schema_requests.pop_front() } else { None };
-        let Some((framed, _)) = first else {
-            debug_assert!(false, "no schema of {subject} was asked for");
-            return;
+        let framed = match engine.schema_requests.front() {
+            Some((framed, request)) if request.subject == subject => *framed,
+            _ => {
+                debug_assert!(false, "no schema of {subject} was asked for");
+                return;
+            }
         };
+        engine.schema_requests.pop_front();
         let frame = avro::frame(id);
         match framed {
             Framed::Table(index, half) => {
@@ -637,7 +640,12 @@ impl Engine {
 
     fn render_fragments(&mut self, transaction: source::Transaction<'_>) {
         self.serial += 1;
-        self.fragments.render(&self.constants, &transaction, &mut self.outbox.value);
+        columns::render_transaction(
+            &mut self.fragments,
+            &self.constants,
+            &transaction,
+            &mut self.outbox.value,
+        );
         if let Some(transformer) = &mut self.transformer {
             transformer.render(&transaction);
         }
@@ -750,10 +758,9 @@ impl Engine {
         now_ns: i64,
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
-        let table = (plan.schema.as_str(), plan.table.as_str());
-        plan.source.render(self.serial, table, transaction, &mut self.outbox.value);
+        columns::render_table(plan, self.serial, transaction, &mut self.outbox.value);
         if let (Way::Trees(trees), Some(transformer)) = (&mut plan.way, &mut self.transformer) {
-            transformer.begin(trees, self.serial, table, transaction);
+            transformer.begin(trees, self.serial, (&plan.schema, &plan.table), transaction);
         }
         Some(Writer {
             config: &self.config,
@@ -792,6 +799,7 @@ impl Engine {
     /// Writes a heartbeat.
     fn heartbeat(&mut self, now_ns: i64) {
         let Some(heartbeat) = &self.config.heartbeat else { return };
+        debug_assert!(self.schema_requests.is_empty(), "a schema waits for its id");
         self.heartbeat_at = Some(now_ns);
         let topic_name = heartbeat.topic.clone();
         if let Some(transformer) = &mut self.transformer {

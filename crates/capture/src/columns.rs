@@ -7,13 +7,14 @@ use cdcd_debezium::format::avro::AvroWriter;
 use cdcd_debezium::format::json::{Frame, JsonWriter};
 use cdcd_debezium::format::text::TextWriter;
 use cdcd_debezium::format::writer::RecordWriter;
-use cdcd_debezium::source::{Fragments, TableFragment};
+use cdcd_debezium::source::{Constants, Fragments, TableFragment, Transaction};
 use cdcd_debezium::value::ValueWriter;
 use cdcd_pgoutput::tuple::{Tuple, Value};
 
 use crate::column::{Column, ColumnError, write_key, write_row};
 use crate::config::ConversionFailure;
 use crate::outbox::Range;
+use crate::plan::Plan;
 use crate::row_change::Row;
 
 /// Columns in order.
@@ -107,6 +108,35 @@ impl Columns {
             write_event(columns, event, writer)
         }))
         .map(|(range, failures)| Written { range, failures })
+    }
+}
+
+/// Renders what the events of a transaction share.
+pub(crate) fn render_transaction(
+    fragments: &mut Fragments,
+    constants: &Constants,
+    transaction: &Transaction<'_>,
+    scratch: &mut RecordWriter,
+) {
+    match scratch {
+        RecordWriter::Json(writer) => fragments.render(constants, transaction, writer),
+        RecordWriter::Avro(writer) => fragments.render(constants, transaction, writer),
+        RecordWriter::Text(writer) => fragments.render(constants, transaction, writer),
+    }
+}
+
+/// Renders what the events of a transaction and table share.
+pub(crate) fn render_table(
+    plan: &mut Plan,
+    serial: u64,
+    transaction: (i64, Option<u32>),
+    scratch: &mut RecordWriter,
+) {
+    let names = (plan.schema.as_str(), plan.table.as_str());
+    match scratch {
+        RecordWriter::Json(writer) => plan.source.render(serial, names, transaction, writer),
+        RecordWriter::Avro(writer) => plan.source.render(serial, names, transaction, writer),
+        RecordWriter::Text(writer) => plan.source.render(serial, names, transaction, writer),
     }
 }
 

@@ -76,7 +76,7 @@ pub enum NameAdjustment {
     None,
     /// What Avro does not allow becomes `_`.
     Avro,
-    /// What Avro does not allow, and `_` itself, becomes `_u` with four hexadecimal digits.
+    /// What Avro does not allow, and `_` itself, becomes `_u` with its hexadecimal code.
     AvroUnicode,
 }
 
@@ -184,7 +184,9 @@ impl NameAdjustment {
             if is_plain(unit, index == 0) {
                 adjusted.push(character);
             } else if self == NameAdjustment::AvroUnicode {
-                adjusted.push_str(&format!("_u{unit:04x}"));
+                // Two zeros before one or two digits and none before three: so do Debezium's names.
+                let zeros = if unit <= 0xff { "00" } else { "" };
+                adjusted.push_str(&format!("_u{zeros}{unit:x}"));
             } else {
                 adjusted.push('_');
                 // So that names that differ in a digit at their start stay apart.
@@ -203,6 +205,7 @@ mod tests {
 
     #[test]
     fn names_are_adjusted_as_debezium_does() {
+        assert_eq!(NameAdjustment::AvroUnicode.field("a\tłb漢"), "a_u009_u142b_u6f22");
         let check = |mode: NameAdjustment, schema: &str, field: &str| {
             assert_eq!(mode.schema("1a-b_c.dé.Value"), schema);
             assert_eq!(mode.field("1a-b_c.dé"), field);

@@ -133,10 +133,8 @@ impl Schema {
 
     /// What a writer must know about a value of this schema.
     pub fn slot(&self) -> Slot {
-        let item = match &self.kind {
-            Kind::Array(items) | Kind::Map(_, items) => items.nullable(),
-            _ => Nullable::Never,
-        };
+        let item = self.items().map_or(Nullable::Never, Schema::nullable);
+        let inner = self.items().and_then(Schema::items).map_or(Nullable::Never, Schema::nullable);
         let integers = match self.name.as_deref() {
             Some("org.apache.kafka.connect.data.Date") => Integers::Days,
             Some("org.apache.kafka.connect.data.Time" | "org.apache.kafka.connect.data.Timestamp") => {
@@ -144,7 +142,15 @@ impl Schema {
             }
             _ => Integers::Plain,
         };
-        Slot { own: self.nullable(), item, integers }
+        Slot { own: self.nullable(), item, inner, integers }
+    }
+
+    /// Schema of the items of an array or the values of a map.
+    fn items(&self) -> Option<&Schema> {
+        match &self.kind {
+            Kind::Array(items) | Kind::Map(_, items) => Some(items),
+            _ => None,
+        }
     }
 
     /// Whether null is allowed, and where it stands in an Avro union: behind the type of a default.

@@ -96,6 +96,8 @@ pub struct Slot {
     pub own: Nullable,
     /// Its items, if it is an array or a map.
     pub item: Nullable,
+    /// Their items, if they are arrays or maps: there is nothing deeper.
+    pub inner: Nullable,
     /// What its integers mean.
     pub integers: Integers,
 }

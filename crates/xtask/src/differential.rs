@@ -8,6 +8,7 @@ mod compare;
 mod connect;
 pub(crate) use connect::Worker;
 mod deviations;
+mod forms;
 mod json;
 mod mutate;
 mod options;

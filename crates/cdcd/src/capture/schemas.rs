@@ -101,9 +101,9 @@ impl From<RegistryError> for Failure {
                 "the table's schema changed in a way that the subject's compatibility forbids: lower the \
                  compatibility (PUT /config/<subject>), or undo the change; nothing is lost, the next start goes on here",
             ),
-            Some(422) => {
-                Some("the registry does not take the schema; Apicurio refuses the default {} of a string")
-            }
+            Some(422) => Some(
+                "the registry does not take the schema; Apicurio refuses the defaults {}, NaN and infinity",
+            ),
             _ => None,
         };
         let transient = error.is_transient();

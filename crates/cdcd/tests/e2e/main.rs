@@ -1,6 +1,7 @@
 //! The whole way on real services.
 #![allow(clippy::unwrap_used)]
 
+mod avro;
 mod capture;
 mod check;
 mod exactly_once;

@@ -23,7 +23,7 @@ pub struct AvroWriter {
     out: Vec<u8>,
     /// What is known about the next value.
     next: Slot,
-    /// Slots of the values around open structs, to go on with when they end.
+    /// Slots of the open structs, arrays and maps, to go on with when they end.
     around: Vec<Slot>,
     /// Whether a null was written where the schema has none.
     misplaced_null: bool,
@@ -79,7 +79,14 @@ impl AvroWriter {
         if length > 0 {
             self.long(length as i64);
         }
-        self.next = Slot { own: self.next.item, item: Nullable::Never, integers: self.next.integers };
+        self.around.push(self.next);
+        let Slot { item, inner, integers, .. } = self.next;
+        self.next = Slot { own: item, item: inner, inner: Nullable::Never, integers };
+    }
+
+    fn end_block(&mut self) {
+        self.out.push(0);
+        self.next = self.around.pop().unwrap_or_default();
     }
 }
 
@@ -119,12 +126,14 @@ pub(crate) fn read_long(bytes: &mut &[u8]) -> Option<i64> {
 }
 
 impl ValueWriter for AvroWriter {
+    #[inline]
     fn begin_record(&mut self, prefix: &[u8]) {
         self.out.extend_from_slice(prefix);
         self.around.clear();
         self.next = Slot::default();
     }
 
+    #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         self.out.extend_from_slice(suffix);
     }
@@ -197,7 +206,7 @@ impl ValueWriter for AvroWriter {
     }
 
     fn end_array(&mut self) {
-        self.out.push(0);
+        self.end_block();
     }
 
     fn begin_map(&mut self, length: usize) {
@@ -209,7 +218,7 @@ impl ValueWriter for AvroWriter {
     }
 
     fn end_map(&mut self) {
-        self.out.push(0);
+        self.end_block();
     }
 
     #[inline]
@@ -217,6 +226,7 @@ impl ValueWriter for AvroWriter {
         self.out.extend_from_slice(fields);
     }
 
+    #[inline]
     fn mark(&self) -> Mark {
         Mark { length: self.out.len(), depth: self.around.len() as u32, slot: self.next, ..Mark::default() }
     }
@@ -383,6 +393,43 @@ mod tests {
         writer.end_map();
         writer.end_struct();
         assert_eq!(writer.as_bytes(), [2, 0, 0], "an empty block list is its end alone");
+    }
+
+    #[test]
+    fn maps_in_an_array_have_nulls_of_their_own() {
+        let text = || Schema::new(Kind::String);
+        let map = Schema::new(Kind::Map(Box::new(text()), Box::new(text().optional(true))));
+        for items_optional in [false, true] {
+            let items = map.clone().optional(items_optional);
+            let maps = Schema::new(Kind::Array(Box::new(items))).optional(true);
+            let name = FieldName::of("a", &maps);
+            let record = Schema::structure(vec![maps.field("a")]).named("s.r");
+            let mut writer = AvroWriter::default();
+            writer.begin_struct();
+            writer.field(&name);
+            writer.begin_array(2);
+            for value in [None, Some("v")] {
+                writer.begin_map(1);
+                writer.map_key("k");
+                match value {
+                    None => writer.null(),
+                    Some(value) => writer.string(value),
+                }
+                writer.end_map();
+            }
+            writer.end_array();
+            writer.end_struct();
+            let value = read(&record, writer.as_bytes());
+            let Value::Union(1, maps) = field(&value, "a") else { panic!("{value:?}") };
+            let Value::Array(maps) = maps.as_ref() else { panic!("{maps:?}") };
+            let expected = [some(0, Value::Null), some(1, Value::String("v".into()))];
+            for (map, expected) in maps.iter().zip(expected) {
+                let map = if let Value::Union(1, map) = map { map.as_ref() } else { map };
+                let Value::Map(map) = map else { panic!("{map:?}") };
+                assert_eq!(map.get("k"), Some(&expected));
+            }
+            assert!(!writer.take_misplaced_null());
+        }
     }
 
     #[test]

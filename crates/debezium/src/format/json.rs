@@ -83,11 +83,13 @@ impl JsonWriter {
 }
 
 impl ValueWriter for JsonWriter {
+    #[inline]
     fn begin_record(&mut self, prefix: &[u8]) {
         self.out.extend_from_slice(prefix);
         self.separate = false;
     }
 
+    #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         self.out.extend_from_slice(suffix);
         self.separate = false;
@@ -188,6 +190,7 @@ impl ValueWriter for JsonWriter {
         self.out.extend_from_slice(fields);
     }
 
+    #[inline]
     fn mark(&self) -> Mark {
         Mark { length: self.out.len(), separate: self.separate, ..Mark::default() }
     }

@@ -37,6 +37,7 @@ impl TextWriter {
         self.out.clear();
         self.open.clear();
         self.separate = false;
+        self.field = (0, false);
     }
 
     /// Gives capacity back after an unusually large record.
@@ -81,12 +82,14 @@ impl TextWriter {
 }
 
 impl ValueWriter for TextWriter {
+    #[inline]
     fn begin_record(&mut self, prefix: &[u8]) {
         self.out.extend_from_slice(prefix);
         self.open.clear();
         self.separate = false;
     }
 
+    #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         self.out.extend_from_slice(suffix);
     }
@@ -188,6 +191,7 @@ impl ValueWriter for TextWriter {
         self.separate = true;
     }
 
+    #[inline]
     fn mark(&self) -> Mark {
         Mark {
             length: self.out.len(),
@@ -284,6 +288,20 @@ mod tests {
         writer.field(&name);
         writer.int(19_783);
         assert_eq!(writer.as_bytes(), b"d=Fri Mar 01 00:00:00 UTC 2024");
+    }
+
+    #[test]
+    fn a_cleared_writer_starts_over() {
+        let mut writer = TextWriter::default();
+        for _ in 0..2 {
+            assert_eq!(writer.mark(), Mark::default());
+            writer.begin_struct();
+            writer.field(&FieldName::new("long_name"));
+            writer.string("some text");
+            writer.end_struct();
+            assert_eq!(writer.as_bytes(), b"Struct{long_name=some text}");
+            writer.clear();
+        }
     }
 
     #[test]

@@ -335,9 +335,11 @@ impl Walk {
     }
 }
 
-/// Whether JsonConverter has put the schema beside the value; a row may have a column that is called payload.
+/// Whether the schema stands beside the value, as JsonConverter puts it, or its id, as [`super::forms`] does; a row
+/// may have a column that is called payload.
 fn has_schema(json: &Json) -> bool {
-    json.get("schema").is_some() && json.get("payload").is_some()
+    let schema = json.get("schema").or_else(|| json.get("schemaId"));
+    schema.is_some() && json.get("payload").is_some()
 }
 
 fn payload(json: &Json) -> &Json {

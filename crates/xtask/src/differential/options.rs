@@ -71,9 +71,24 @@ pub(super) fn quick() -> Vec<OptionSet> {
         modes("double", "connect", "hex", true),
         modes("string", "isostring", "base64", false),
         OptionSet::new("unknown", &["include.unknown.datatypes=true", "time.precision.mode=nanoseconds"]),
+        avro("avro", modes("precise", "connect", "bytes", false)),
     ];
     sets.extend(transforms::sets().into_iter().filter(is_quick));
     sets
+}
+
+/// The same with keys and values in Avro; `{registry}` is where both sides register.
+fn avro(name: &str, mut set: OptionSet) -> OptionSet {
+    set.name = name.to_owned();
+    for half in ["key", "value"] {
+        let prefix = format!("{half}.converter");
+        set.settings.push(Setting::new(&prefix, "io.confluent.connect.avro.AvroConverter"));
+        set.settings.push(Setting::new(&format!("{prefix}.schema.registry.url"), "{registry}"));
+    }
+    for kind in ["schema", "field"] {
+        set.settings.push(Setting::new(&format!("{kind}.name.adjustment.mode"), "avro"));
+    }
+    set
 }
 
 /// Every decimal mode with every time mode, the others in turn, and single options that change the form.
@@ -109,12 +124,45 @@ pub(super) fn full() -> Vec<OptionSet> {
         ("money-digits", &["money.fraction.digits=4"]),
         ("delimiter", &["topic.delimiter=-"]),
         (
+            "decimals-numeric",
+            &["key.converter.decimal.format=NUMERIC", "value.converter.decimal.format=NUMERIC"],
+        ),
+        (
+            "names-adjusted",
+            &["schema.name.adjustment.mode=avro_unicode", "field.name.adjustment.mode=avro_unicode"],
+        ),
+        (
             "partitions",
             &["topic.creation.default.partitions=4", "topic.creation.default.replication.factor=1"],
         ),
     ];
     sets.extend(single.iter().map(|(name, settings)| OptionSet::new(name, settings)));
     sets.extend(transforms::sets());
+    sets.push(avro("avro", modes("precise", "connect", "bytes", false)));
+    sets.push(avro("avro-default", OptionSet::new("", &[])));
+    sets.push(avro("avro-texts", modes("string", "isostring", "base64", true)));
+    sets.push(avro(
+        "avro-options",
+        OptionSet::new(
+            "",
+            &[
+                "decimal.handling.mode=double",
+                "include.unknown.datatypes=true",
+                "key.converter.key.subject.name.strategy=io.confluent.kafka.serializers.subject.RecordNameStrategy",
+                "value.converter.value.subject.name.strategy=io.confluent.kafka.serializers.subject.TopicRecordNameStrategy",
+                "value.converter.connect.meta.data=false",
+                "value.converter.enhanced.avro.schema.support=true",
+            ],
+        ),
+    ));
+    let mut text_keys = avro("avro-text-keys", OptionSet::new("", &["heartbeat.interval.ms=500"]));
+    text_keys.settings.retain(|setting| !setting.key.starts_with("key.converter"));
+    text_keys
+        .settings
+        .push(Setting::new("key.converter", "org.apache.kafka.connect.storage.StringConverter"));
+    text_keys.settings.retain(|setting| setting.key != "field.name.adjustment.mode");
+    text_keys.settings.push(Setting::new("field.name.adjustment.mode", "avro_unicode"));
+    sets.push(text_keys);
     sets
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cdcd_testkit::services::{self, Database, Kafka, Postgres};
 
 use super::connect::{self, Worker};
+use super::forms::Forms;
 use super::options::Setting;
 use super::scenario::{self, Scenario};
 use super::topics::{Record, Topics};
@@ -53,6 +54,7 @@ pub(super) struct Stage {
     postgres: Postgres,
     kafka: [Kafka; 2],
     worker: Worker,
+    forms: Forms,
     opponent: Opponent,
     binary: PathBuf,
     dir: PathBuf,
@@ -65,8 +67,9 @@ impl Stage {
         let postgres = services::postgres_cluster("differential", major)?;
         let kafka = [services::kafka()?, services::kafka_cluster("second", 1)?.kafka];
         let worker = Worker::new(&services::debezium()?)?;
+        let forms = Forms::new(&services::registry()?)?;
         let dir = services::state_dir_for("differential")?;
-        Ok(Stage { postgres, kafka, worker, opponent, binary, dir, keep })
+        Ok(Stage { postgres, kafka, worker, forms, opponent, binary, dir, keep })
     }
 
     /// Runs one case; the first side is Debezium.
@@ -91,7 +94,8 @@ impl Stage {
         run.stop()?;
         let mut sides = [Side::default(), Side::default()];
         for ((side, topics), stopped) in sides.iter_mut().zip(&run.topics).zip(&run.stopped) {
-            side.records = topics.read(&format!("{}{}", run.prefix, run.delimiter))?;
+            let records = topics.read(&format!("{}{}", run.prefix, run.delimiter))?.into_iter();
+            side.records = records.map(|record| self.forms.readable(record)).collect::<Result<_>>()?;
             side.stopped.clone_from(stopped);
         }
         if self.keep {
@@ -206,7 +210,7 @@ impl<'s> Run<'s> {
             base.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         for setting in &case.settings {
             pairs.retain(|(key, _)| *key != setting.key);
-            pairs.push((setting.key.clone(), setting.value.clone()));
+            pairs.push(self.stage.forms.resolved(setting));
         }
         pairs
     }
@@ -271,9 +275,13 @@ impl<'s> Run<'s> {
     /// Until both sides have delivered the row that ends a step; `false` if one of them has stopped.
     fn wait_sentinel(&mut self, step: usize) -> Result<bool> {
         let topic = format!("{0}{1}zzz{1}sentinel", self.prefix, self.delimiter);
+        let forms = &self.stage.forms;
         let is_last = |value: &[u8]| {
-            let text = String::from_utf8_lossy(value);
-            [',', '}'].iter().any(|end| text.contains(&format!("\"step\":{step}{end}")))
+            let plain = forms.plain(value).ok().flatten();
+            let text = String::from_utf8_lossy(plain.as_deref().unwrap_or(value));
+            let is_in =
+                |name: &str| [',', '}'].iter().any(|end| text.contains(&format!("{name}{step}{end}")));
+            is_in("\"step\":") || is_in("step=")
         };
         for index in [1, 0] {
             let servers = &self.stage.kafka[index].bootstrap_servers;

@@ -1,4 +1,5 @@
 -- arrays of types that Debezium has no array of
+-- unless: value.converter=io.confluent.connect.avro.AvroConverter
 --> setup
 CREATE TYPE pair AS (a int, b text);
 CREATE TABLE t (id serial PRIMARY KEY, m money[], n name[], iv interval[], vb varbit[], b3 bit(3)[], x xml[], p point[], bx box[], co pair[], tv tsvector[], ch "char"[], mr int4multirange[]);
