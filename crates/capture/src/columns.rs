@@ -159,21 +159,14 @@ fn write_event<W: ValueWriter>(
 ) -> Result<u64, ColumnError> {
     let names = &*envelope::NAMES;
     let mut failures = 0;
-    let mut row = |row: Option<Row<'_>>, writer: &mut W| match row {
-        None => {
-            writer.null();
-            Ok(())
-        }
-        Some(row) => {
-            failures += write_row(columns, &row.tuple, row.image, event.on_failure, writer)?;
-            Ok(())
-        }
-    };
     writer.begin_struct();
-    writer.field(&names.before);
-    row(event.before, writer)?;
-    writer.field(&names.after);
-    row(event.after, writer)?;
+    for (name, row) in [(&names.before, &event.before), (&names.after, &event.after)] {
+        writer.field(name);
+        match row {
+            None => writer.null(),
+            Some(row) => failures += write_row(columns, &row.tuple, row.image, event.on_failure, writer)?,
+        }
+    }
     writer.field(&names.source);
     event.source.write(event.table, event.lsn, writer);
     envelope::write_tail(writer, event.operation, event.now_ns);

@@ -135,7 +135,7 @@ impl Schema {
     pub fn slot(&self) -> Slot {
         let item = self.items().map_or(Nullable::Never, Schema::nullable);
         let inner = self.items().and_then(Schema::items).map_or(Nullable::Never, Schema::nullable);
-        let integers = match self.name.as_deref() {
+        let integers = match self.items().unwrap_or(self).name.as_deref() {
             Some("org.apache.kafka.connect.data.Date") => Integers::Days,
             Some("org.apache.kafka.connect.data.Time" | "org.apache.kafka.connect.data.Timestamp") => {
                 Integers::Milliseconds

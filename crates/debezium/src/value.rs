@@ -98,7 +98,7 @@ pub struct Slot {
     pub item: Nullable,
     /// Their items, if they are arrays or maps: there is nothing deeper.
     pub inner: Nullable,
-    /// What its integers mean.
+    /// What its integers, or those of its items, mean.
     pub integers: Integers,
 }
 

@@ -219,14 +219,16 @@ fn case<'a>(name: String, scenarios: Vec<&'a Scenario>, set: &[Setting], own: &[
 fn option_sets(args: &Args) -> Result<Vec<OptionSet>> {
     let known = options::full();
     let quick = options::quick();
+    let by_name = options::by_name();
     if args.options.is_empty() {
         return Ok(if args.full { known } else { quick });
     }
     if args.options.iter().any(|name| name == "all") {
         return Ok(known);
     }
-    let find = |name: &String| known.iter().chain(&quick).find(|set| &set.name == name).cloned();
-    let names: Vec<&str> = known.iter().chain(&quick).map(|set| set.name.as_str()).collect();
+    let find =
+        |name: &String| known.iter().chain(&quick).chain(&by_name).find(|set| &set.name == name).cloned();
+    let names: Vec<&str> = known.iter().chain(&quick).chain(&by_name).map(|set| set.name.as_str()).collect();
     args.options
         .iter()
         .map(|name| {

@@ -137,8 +137,17 @@ fn names_that_avro_refuses_stop_with_what_to_do_or_are_adjusted() {
 
 #[test]
 fn null_in_a_required_column_is_an_error_and_not_a_broken_record() {
-    let mut h = begun(Config { value: avro(), conversion_failure: ConversionFailure::Skip, ..config() });
-    answer(&mut h);
-    let failed = h.feed(&insert(&row([Some("no number"), None])));
-    assert!(matches!(&failed, Err(Error::Conversion { .. } | Error::Table { .. })), "{failed:?}");
+    for (not_null, passes) in [(true, false), (false, true)] {
+        let skip = ConversionFailure::Skip;
+        let mut h = Harness::new(Config { value: avro(), conversion_failure: skip, ..config() });
+        h.facts.columns[1].not_null = not_null;
+        h.begin();
+        h.table(ReplicaIdentity::Default, &[("id", true, 23), ("v", false, 23)]);
+        answer(&mut h);
+        let fed = h.feed(&insert(&row([Some("1"), Some("no number")])));
+        match fed {
+            Ok(()) => assert!(passes),
+            Err(error) => assert!(!passes && matches!(error, Error::Table { .. }), "{error}"),
+        }
+    }
 }

@@ -139,17 +139,35 @@ pub(crate) fn civil_date(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// 1582-10-15, from which on Java's calendar is the Gregorian one, in days since 1970.
+const GREGORIAN: i64 = -141_427;
+
+/// The same in the Julian calendar.
+fn julian_date(days: i64) -> (i64, i64, i64) {
+    // From the 4-year cycle that begins on a 1st of March; that calendar's is two days earlier.
+    let shifted = days + 719_470;
+    let (cycle, of_cycle) = (shifted.div_euclid(1461), shifted.rem_euclid(1461));
+    let year_of_cycle = (of_cycle - of_cycle / 1460) / 365;
+    let of_year = of_cycle - 365 * year_of_cycle;
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_cycle + cycle * 4 + i64::from(month <= 2), month, day)
+}
+
 /// `java.util.Date.toString` in UTC, of milliseconds since 1970.
 pub(crate) fn date_text(ms: i64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (days, seconds) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
-    let (year, month, day) = civil_date(days);
+    let (year, month, day) = if days < GREGORIAN { julian_date(days) } else { civil_date(days) };
+    // There is no year 0, and the era is not printed.
+    let year = if year > 0 { year } else { 1 - year };
     let weekday = WEEKDAYS.get(days.rem_euclid(7) as usize).copied().unwrap_or_default();
     let month = MONTHS.get((month - 1) as usize).copied().unwrap_or_default();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{weekday} {month} {day:02} {hours:02}:{minutes:02}:{seconds:02} UTC {year:04}")
+    format!("{weekday} {month} {day:02} {hours:02}:{minutes:02}:{seconds:02} UTC {year}")
 }
 
 #[cfg(test)]
@@ -209,6 +227,11 @@ mod tests {
             (0, "Thu Jan 01 00:00:00 UTC 1970"),
             (1_709_210_096_789, "Thu Feb 29 12:34:56 UTC 2024"),
             (-1, "Wed Dec 31 23:59:59 UTC 1969"),
+            // The last day of the Julian calendar and the first of the Gregorian one, and what a default showed.
+            (-141_428 * 86_400_000, "Thu Oct 04 00:00:00 UTC 1582"),
+            (-141_427 * 86_400_000, "Fri Oct 15 00:00:00 UTC 1582"),
+            (-62_135_596_800_000, "Mon Jan 03 00:00:00 UTC 1"),
+            (-14_831_769_600_000, "Mon Dec 23 00:00:00 UTC 1499"),
         ] {
             assert_eq!(date_text(ms), expected);
         }

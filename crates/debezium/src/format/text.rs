@@ -287,7 +287,13 @@ mod tests {
         assert_eq!(name.slot(), Slot { integers: Integers::Days, ..Slot::default() });
         writer.field(&name);
         writer.int(19_783);
-        assert_eq!(writer.as_bytes(), b"d=Fri Mar 01 00:00:00 UTC 2024");
+        let dates = crate::schema::Schema::new(crate::schema::Kind::Array(Box::new(date)));
+        writer.field(&FieldName::of("l", &dates));
+        writer.begin_array(1);
+        writer.int(19_783);
+        writer.end_array();
+        let text = std::str::from_utf8(writer.as_bytes()).unwrap();
+        assert_eq!(text, "d=Fri Mar 01 00:00:00 UTC 2024,l=[Fri Mar 01 00:00:00 UTC 2024]");
     }
 
     #[test]

@@ -141,24 +141,17 @@ fn members(text: &str) -> serde_json::Map<String, serde_json::Value> {
     parts.iter().map(member).collect()
 }
 
-/// Java prints an address for the bytes of a numeric without scale and of a point, where we print their length.
+/// Java prints an address for a `byte[]`, new in each run, where we print a buffer's length as for other bytes.
 fn without_addresses(text: &str) -> String {
+    const BYTES: [(&str, &[char]); 2] = [("[B@", &[',', '}', ']']), ("java.nio.HeapByteBuffer[", &[']'])];
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let find = |text: &str| {
-        let places =
-            ["value=[B@", "wkb=[B@", "value=java.nio.HeapByteBuffer[", "wkb=java.nio.HeapByteBuffer["];
-        places.iter().filter_map(|place| Some((text.find(place)?, place.find('=')? + 1))).min()
-    };
-    while let Some((at, name)) = find(rest) {
-        let (before, after) = rest.split_at(at + name);
+    let find = |text: &str| BYTES.iter().filter_map(|(head, ends)| Some((text.find(head)?, *ends))).min();
+    while let Some((at, ends)) = find(rest) {
+        let (before, after) = rest.split_at(at);
         out.push_str(before);
         out.push_str("(bytes)");
-        let is_address = after.starts_with("[B@");
-        let end = match is_address {
-            true => after.find([',', '}']),
-            false => after.find(']').map(|end| end + 1),
-        };
+        let end = after.find(ends).map(|end| if ends.len() == 1 { end + 1 } else { end });
         rest = after.get(end.unwrap_or(after.len())..).unwrap_or_default();
     }
     out.push_str(rest);

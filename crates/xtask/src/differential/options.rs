@@ -77,6 +77,17 @@ pub(super) fn quick() -> Vec<OptionSet> {
     sets
 }
 
+/// Sets that run when they are named only: what other forms declare by the path of a column is one text here.
+pub(super) fn by_name() -> Vec<OptionSet> {
+    let string = "org.apache.kafka.connect.storage.StringConverter";
+    let settings = [
+        &format!("key.converter={string}"),
+        &format!("value.converter={string}"),
+        "time.precision.mode=connect",
+    ];
+    vec![OptionSet::new("texts", &settings)]
+}
+
 /// The same with keys and values in Avro; `{registry}` is where both sides register.
 fn avro(name: &str, mut set: OptionSet) -> OptionSet {
     set.name = name.to_owned();
