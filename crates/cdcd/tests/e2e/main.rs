@@ -6,6 +6,7 @@ mod check;
 mod exactly_once;
 mod kit;
 mod sink;
+mod transforms;
 mod verify;
 mod verify_topics;
 mod whole_way;
