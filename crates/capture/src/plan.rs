@@ -163,23 +163,13 @@ impl Plan {
         let (_, key_header) = plan_key(config, shape, facts, &key_names, config.key)?;
         let value_schema = envelope::schema(base, &fields);
         let key_schema = envelope::key_schema(base, key_fields);
-        let (topic, way) = match config.transforms.resolve(base) {
-            Some(resolved) => match &resolved.unwrap {
-                None => (Some(resolved.topic), Way::Direct),
-                Some(unwrap) => match Unwrapped::new(config, unwrap, &value_schema, topics) {
-                    Some(unwrapped) => (Some(resolved.topic), Way::Unwrapped(Box::new(unwrapped))),
-                    None => (None, Way::Direct),
-                },
-            },
-            None => (None, Way::Direct),
-        };
-        let (topic, way) = match topic {
-            Some(topic) => (topics.index(&topic), way),
+        let (topic, way) = match way_without_trees(config, base, &value_schema, topics) {
+            Some(known) => known,
             None => {
-                let (_, tree_columns) = plan_columns(config, shape, facts, RAW);
-                let (_, tree_key) = plan_key(config, shape, facts, &key_names, RAW)?;
-                let schemas = (&key_schema, &value_schema);
-                (0, Way::Trees(Box::new(TreePlan::new(base, tree_key, tree_columns, schemas))))
+                let (_, columns) = plan_columns(config, shape, facts, RAW);
+                let (_, key) = plan_key(config, shape, facts, &key_names, RAW)?;
+                let trees = TreePlan::new(base, key, columns, (&key_schema, &value_schema));
+                (0, Way::Trees(Box::new(trees)))
             }
         };
         Ok(Plan {
@@ -366,6 +356,21 @@ impl<W: ValueWriter> Column<W> {
 
 fn frame(options: JsonOptions, schema: &Schema) -> Frame {
     if options.schemas { Frame::with_schema(schema) } else { Frame::bare() }
+}
+
+/// The topic of all records of a table, and how they are made, if what is to be transformed is known beforehand.
+fn way_without_trees(
+    config: &Config,
+    base: &str,
+    envelope: &Schema,
+    topics: &mut Topics,
+) -> Option<(usize, Way)> {
+    let resolved = config.transforms.resolve(base)?;
+    let way = match &resolved.unwrap {
+        None => Way::Direct,
+        Some(unwrap) => Way::Unwrapped(Box::new(Unwrapped::new(config, unwrap, envelope, topics)?)),
+    };
+    Some((topics.index(&resolved.topic), way))
 }
 
 /// Nulls stay nulls: what a transformation sees, and what is written in the end stands for them.
