@@ -1,0 +1,278 @@
+//! What goes wrong: a schedule drawn from the seed. Most of it passes; some of it ends with a guard's stop.
+
+use crate::capture_node::{CaptureNode, Phase};
+use crate::time::{MINUTE, SECOND};
+use crate::world::{CALM, Event, World, trace};
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    KillCapture,
+    StopCapture,
+    PauseCapture,
+    SecondCapture,
+    CrashPostgres,
+    CutWire,
+    StallWire,
+    KafkaAway,
+    LeaderChange,
+    // What follows ends with a guard.
+    SlotAdvanced,
+    SlotAdvancedAtStart,
+    SlotDropped,
+    SlotMadeAgain,
+    SlotLost,
+    SlotForeign,
+    OtherServer,
+    OldTimeline,
+    PointInTime,
+    OldImage,
+    RowFilter,
+    TopicRecreated,
+    PositionsLost,
+    OtherCluster,
+}
+
+use Fault::*;
+
+const PASSING: &[Fault] = &[
+    KillCapture,
+    KillCapture,
+    StopCapture,
+    StopCapture,
+    PauseCapture,
+    SecondCapture,
+    CrashPostgres,
+    CrashPostgres,
+    CutWire,
+    StallWire,
+    StallWire,
+    KafkaAway,
+    LeaderChange,
+];
+
+const ENDING: &[Fault] = &[
+    SlotAdvanced,
+    SlotAdvancedAtStart,
+    SlotDropped,
+    SlotMadeAgain,
+    SlotLost,
+    SlotForeign,
+    OtherServer,
+    OldTimeline,
+    PointInTime,
+    PointInTime,
+    OldImage,
+    RowFilter,
+    RowFilter,
+    TopicRecreated,
+    PositionsLost,
+    OtherCluster,
+];
+
+/// Draws what will go wrong.
+pub(crate) fn schedule(world: &mut World) {
+    for _ in 0..world.rng.u32(3..14) {
+        let at = world.between(20 * SECOND, CALM - 2 * MINUTE);
+        let fault = PASSING[world.rng.usize(0..PASSING.len())];
+        world.push(at, Event::Fault(fault));
+        // Misfortunes come together.
+        if matches!(fault, LeaderChange | PauseCapture) {
+            let after = world.between(0, 3 * SECOND);
+            let then = if fault == LeaderChange { KillCapture } else { SecondCapture };
+            world.push(at + after, Event::Fault(then));
+        }
+    }
+    if world.rng.u8(0..100) < 45 {
+        let at = world.between(8 * MINUTE, 45 * MINUTE);
+        let fault = ENDING[world.rng.usize(0..ENDING.len())];
+        world.push(at, Event::Fault(fault));
+    }
+}
+
+fn streaming(world: &World) -> Option<usize> {
+    let mut nodes = world.captures.iter().flatten();
+    nodes.find(|node| node.is_alive() && node.phase == Phase::Stream).map(|node| node.id)
+}
+
+fn kill_all(world: &mut World) {
+    for id in 0..world.captures.len() {
+        world.with_capture(id, CaptureNode::end);
+    }
+}
+
+pub(crate) fn strike(world: &mut World, fault: Fault) {
+    if world.is_calm() || world.capture_stopped.is_some() {
+        return;
+    }
+    trace!(world, "fault {fault:?}");
+    let alive: Vec<usize> = world.captures.iter().flatten().filter(|n| n.is_alive()).map(|n| n.id).collect();
+    match fault {
+        KillCapture => {
+            let Some(id) = alive.get(world.rng.usize(0..alive.len().max(1))).copied() else { return };
+            world.with_capture(id, CaptureNode::end);
+            world.fired("capture killed");
+        }
+        StopCapture => {
+            for id in alive {
+                world.with_capture(id, |node, _| node.stopping = true);
+            }
+        }
+        PauseCapture => {
+            let Some(id) = alive.first().copied() else { return };
+            let until = world.now + world.between(SECOND, 4 * MINUTE);
+            excuse_all(world);
+            world.with_capture(id, |node, _| node.paused_until = until);
+            world.fired("capture paused");
+        }
+        SecondCapture => {
+            world.start_capture();
+            world.fired("second capture started");
+        }
+        StallWire | CutWire => {
+            let Some(wire) = world.pg.wires.keys().next().copied() else { return };
+            if fault == CutWire {
+                world.pg.cut(wire);
+                world.fired("replication cut");
+            } else {
+                let until = world.now + world.between(3 * SECOND, 40 * SECOND);
+                if let Some(wire) = world.pg.wires.get_mut(&wire) {
+                    wire.stalled_until = until;
+                }
+                world.fired("replication stalled");
+            }
+        }
+        CrashPostgres => {
+            let down = world.between(SECOND, 20 * SECOND);
+            world.pg.crash(world.now, down);
+            world.fired("PostgreSQL crashed");
+        }
+        KafkaAway => {
+            world.kafka.down_until = world.now + world.between(SECOND, 100 * SECOND);
+            world.fired("Kafka away");
+        }
+        LeaderChange => {
+            world.kafka.lagging_until = world.now + world.between(SECOND, 20 * SECOND);
+            world.fired("position topic's leader changed");
+        }
+        _ => end_well_or_not(world, fault),
+    }
+}
+
+fn excuse_all(world: &mut World) {
+    let wires: Vec<u64> = world.pg.wires.keys().copied().collect();
+    world.facts.excused.extend(wires);
+}
+
+/// Faults after which a person must look.
+fn end_well_or_not(world: &mut World, fault: Fault) {
+    let Some(position) = world.checks.position.clone() else { return };
+    let is_reading = position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete);
+    if is_reading || world.pg.slot.is_none() || !world.pg.is_up(world.now) {
+        return;
+    }
+    match fault {
+        SlotAdvanced => {
+            // A stranger needs the slot for himself: ours is not there.
+            kill_all(world);
+            let to = world.pg.flushed;
+            if let Some(slot) = &mut world.pg.slot {
+                slot.confirmed = to;
+            }
+            world.fired("slot advanced by a stranger");
+        }
+        SlotAdvancedAtStart => {
+            world.facts.advance_at_start = true;
+            kill_all(world);
+        }
+        SlotDropped | SlotMadeAgain => {
+            kill_all(world);
+            world.pg.slot = None;
+            world.fired("slot dropped");
+            if fault == SlotMadeAgain {
+                world.pg.running.clear();
+                world.pg.write(4096);
+                world.pg.create_slot();
+                world.fired("slot made again");
+            }
+        }
+        SlotLost | SlotForeign => {
+            kill_all(world);
+            if let Some(slot) = &mut world.pg.slot {
+                match fault {
+                    SlotLost => slot.lost = true,
+                    _ => slot.plugin = "test_decoding",
+                }
+            }
+            world.fired(if fault == SlotLost { "slot invalidated" } else { "slot of another plugin" });
+        }
+        OtherServer => {
+            kill_all(world);
+            world.pg.system_id += 1;
+            world.fired("another server");
+        }
+        OldTimeline => {
+            // The old primary comes back after we have followed the new one.
+            kill_all(world);
+            world.pg.timeline = 0;
+            world.fired("old primary");
+        }
+        PointInTime | OldImage => back(world, fault),
+        RowFilter => world.facts.hide_when_cut = true,
+        TopicRecreated => {
+            kill_all(world);
+            let topic =
+                usize::from(world.kafka.topics[0].partitions.iter().all(|log| log.entries.is_empty()));
+            if position.topics.is_empty() {
+                return;
+            }
+            world.kafka.recreate(topic);
+            world.checks.records_lost = true;
+            world.fired("topic made again");
+        }
+        PositionsLost => {
+            kill_all(world);
+            world.kafka.lose_positions();
+            world.fired("positions lost");
+        }
+        OtherCluster => {
+            kill_all(world);
+            world.kafka.cluster_id = "cluster-2";
+            world.facts.cluster_changed = true;
+            world.fired("another Kafka cluster");
+        }
+        _ => {}
+    }
+}
+
+/// The server as it was some transactions ago.
+fn back(world: &mut World, fault: Fault) {
+    let depth = world.rng.usize(0..8);
+    let keep = world.pg.log.len().saturating_sub(depth);
+    // Never before the slot was made.
+    let done = world.checks.position.as_ref().map_or(0, |position| position.done_end_lsn.0.0);
+    let end = world.pg.log.get(keep.wrapping_sub(1)).map_or(0, |tx| tx.end_lsn);
+    if end < world.checks.slot_point || keep == 0 {
+        return;
+    }
+    world.pg.go_back(keep, fault == PointInTime);
+    world.checks.history_cut(end);
+    if fault == PointInTime {
+        world.fired("recovered to a point in time");
+    } else {
+        world.fired("old image of the server");
+        // It goes on where nobody can tell the difference any more, unless it is looked at before.
+        world.pg.quiet = done > end;
+    }
+}
+
+/// What may happen between the look at the slot and the start of the stream.
+pub(crate) fn between_look_and_start(world: &mut World) {
+    if std::mem::take(&mut world.facts.advance_at_start) {
+        let to = world.pg.flushed;
+        if let Some(slot) = &mut world.pg.slot {
+            slot.confirmed = slot.confirmed.max(to);
+        }
+        world.fired("slot advanced before the start");
+    }
+}

@@ -1,0 +1,642 @@
+//! One seed's world: a clock, a queue of what will happen, the systems, the processes, and what is watched.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use cdcd::connector::source::SourceSettings;
+use cdcd::exit::{Exit, Failure};
+use cdcd_pgoutput::replication::StandbyStatusUpdate;
+
+use crate::bugs::Bug;
+use crate::capture_node::{CaptureNode, Phase, Request};
+use crate::checkers::Checks;
+use crate::faults::{self, Fault};
+use crate::kafka::{Kafka, Refusal, Upto};
+use crate::postgres::{Op, Postgres, Row};
+use crate::settings;
+use crate::time::{MINUTE, MS, Nanos, SECOND};
+
+/// Length of a seed.
+pub(crate) const HOUR: Nanos = 60 * MINUTE;
+/// No fault begins after this, and what lasts ends.
+pub(crate) const CALM: Nanos = 50 * MINUTE;
+/// The source writes nothing after this.
+pub(crate) const QUIET: Nanos = 54 * MINUTE;
+/// Time that a capture has to be at the end after that.
+const CAPTURE_DRAINS: Nanos = 60 * SECOND;
+
+/// What may be going to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Transact,
+    Work { xid: u32, changes: u32 },
+    CommitTx { xid: u32 },
+    Show { xid: u32 },
+    Noise,
+    Checkpoint,
+    Timers,
+    Supervise,
+    Wake { node: usize },
+    Request { node: usize, life: u64, epoch: u32, request: Request },
+    Ended { node: usize, life: u64, serial: u64, result: Result<u32, Refusal> },
+    Status { wire: u64, update: StandbyStatusUpdate },
+    Fault(Fault),
+    Drained,
+}
+
+struct Entry {
+    at: Nanos,
+    serial: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.serial == other.serial
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.serial).cmp(&(other.at, other.serial))
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) now: Nanos,
+    pub(crate) rng: fastrand::Rng,
+    queue: BinaryHeap<Reverse<Entry>>,
+    serial: u64,
+    pub(crate) events: u64,
+    pub(crate) settings: SourceSettings,
+    pub(crate) pg: Postgres,
+    pub(crate) kafka: Kafka,
+    pub(crate) captures: Vec<Option<CaptureNode>>,
+    pub(crate) checks: Checks,
+    pub(crate) bug: Option<Bug>,
+    /// Faults and guards that fired.
+    pub(crate) fired: BTreeSet<&'static str>,
+    pub(crate) guards: BTreeSet<String>,
+    pub(crate) tracing: bool,
+    pub(crate) lines: VecDeque<String>,
+    /// A guard stopped the capture for good.
+    pub(crate) capture_stopped: Option<String>,
+    next_value: u32,
+    pub(crate) facts: Truth,
+}
+
+/// What faults have done, for the judge of stops.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) first_system: u64,
+    /// Wires whose silence has a reason.
+    pub(crate) excused: BTreeSet<u64>,
+    /// Hide a change of a transaction that is cut.
+    pub(crate) hide_when_cut: bool,
+    pub(crate) hidden: bool,
+    /// Advance the slot between the look at it and the start.
+    pub(crate) advance_at_start: bool,
+    pub(crate) cluster_changed: bool,
+}
+
+macro_rules! trace {
+    ($world:expr, $($arg:tt)*) => {
+        if $world.tracing {
+            let line = format!("{:>11.3}s {}", $world.now as f64 / 1e9, format!($($arg)*));
+            $world.note(line);
+        }
+    };
+}
+pub(crate) use trace;
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66);
+        let system_id = 7_400_000_000_000_000_000 + rng.u64(0..1_000_000);
+        let settings = settings::source(rng.bool());
+        let moves_back = rng.u8(0..4) == 0;
+        let (partitions, new_protocol) = (rng.usize(1..4), rng.u8(0..3) == 0);
+        let mut world = World {
+            seed,
+            now: 0,
+            queue: BinaryHeap::new(),
+            serial: 0,
+            events: 0,
+            settings,
+            pg: Postgres::new(system_id, moves_back),
+            kafka: Kafka::new(partitions, new_protocol),
+            captures: Vec::new(),
+            checks: Checks::default(),
+            bug,
+            fired: BTreeSet::new(),
+            guards: BTreeSet::new(),
+            tracing,
+            lines: VecDeque::new(),
+            capture_stopped: None,
+            next_value: 1,
+            facts: Truth { first_system: system_id, ..Truth::default() },
+            rng,
+        };
+        world.fill();
+        world.push(0, Event::Transact);
+        world.push(SECOND, Event::Supervise);
+        world.push(5 * SECOND, Event::Timers);
+        let at = world.between(30 * SECOND, 5 * MINUTE);
+        world.push(at, Event::Checkpoint);
+        world.push(20 * SECOND, Event::Noise);
+        faults::schedule(&mut world);
+        world.push(QUIET + CAPTURE_DRAINS, Event::Drained);
+        world
+    }
+
+    /// Rows that are there before the slot is.
+    fn fill(&mut self) {
+        let xid = self.pg.begin();
+        for id in 0..self.rng.i32(0..24) {
+            let row = self.row();
+            let lsn = self.pg.write(64);
+            self.pg.change(xid, lsn, Op::Insert { at: (id as usize % 2, id), row });
+        }
+        self.commit_tx(xid);
+        self.pg.show(xid);
+    }
+
+    /// Runs the hour.
+    pub(crate) fn run(&mut self) {
+        while let Some(Reverse(entry)) = self.queue.pop() {
+            if entry.at > HOUR || self.checks.violation.is_some() {
+                break;
+            }
+            self.now = entry.at.max(self.now);
+            self.events += 1;
+            self.happen(entry.event);
+        }
+        if self.checks.violation.is_none() {
+            self.finish();
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Transact => self.transact(),
+            Event::Work { xid, changes } => self.work(xid, changes),
+            Event::CommitTx { xid } => self.commit_tx(xid),
+            Event::Show { xid } => self.pg.show(xid),
+            Event::Noise => self.noise(),
+            Event::Checkpoint => {
+                if self.pg.is_up(self.now) {
+                    self.pg.checkpoint();
+                }
+                let next = self.between(MINUTE, 5 * MINUTE);
+                self.push(self.now + next, Event::Checkpoint);
+            }
+            Event::Timers => self.timers(),
+            Event::Supervise => self.supervise(),
+            Event::Wake { node } => self.with_capture(node, |node, world| {
+                if node.wake_at <= world.now {
+                    node.wake_at = Nanos::MAX;
+                }
+                node.step(world);
+            }),
+            Event::Request { node, life, epoch, request } => self.request(node, life, epoch, request),
+            Event::Ended { node, life, serial, result } => self.with_capture(node, |node, world| {
+                if node.life == life {
+                    node.commit_done(serial, result);
+                    node.step(world);
+                }
+            }),
+            Event::Status { wire, update } => self.pg.acknowledge(wire, update.flushed.0, self.now),
+            Event::Fault(fault) => faults::strike(self, fault),
+            Event::Drained => self.check_capture_drained(),
+        }
+    }
+
+    pub(crate) fn with_capture(&mut self, node: usize, act: impl FnOnce(&mut CaptureNode, &mut World)) {
+        let Some(mut taken) = self.captures.get_mut(node).and_then(Option::take) else { return };
+        act(&mut taken, self);
+        self.captures[node] = Some(taken);
+    }
+
+    pub(crate) fn push(&mut self, at: Nanos, event: Event) {
+        self.serial += 1;
+        self.queue.push(Reverse(Entry { at, serial: self.serial, event }));
+    }
+
+    pub(crate) fn wake(&mut self, node: &mut CaptureNode, at: Nanos) {
+        if at < node.wake_at {
+            node.wake_at = at;
+            self.push(at, Event::Wake { node: node.id });
+        }
+    }
+
+    pub(crate) fn note(&mut self, line: String) {
+        if self.lines.len() >= 400 {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    pub(crate) fn fired(&mut self, what: &'static str) {
+        if self.fired.insert(what) || self.tracing {
+            trace!(self, "* {what}");
+        }
+    }
+
+    pub(crate) fn delay(&mut self, from_ms: i64, to_ms: i64) -> Nanos {
+        self.rng.i64(from_ms..=to_ms) * MS
+    }
+
+    pub(crate) fn between(&mut self, from: Nanos, to: Nanos) -> Nanos {
+        self.rng.i64(from..to)
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.now >= CALM
+    }
+
+    /// A rare fault that needs no schedule.
+    pub(crate) fn one_in(&mut self, n: u32) -> bool {
+        !self.is_calm() && self.rng.u32(0..n) == 0
+    }
+
+    /// Whether a request or its answer is lost.
+    pub(crate) fn loses(&mut self) -> bool {
+        let lost = self.one_in(120);
+        if lost {
+            self.fired("request lost");
+        }
+        lost
+    }
+
+    fn row(&mut self) -> Row {
+        self.next_value += 2;
+        let v = (self.rng.u8(0..8) > 0).then_some(self.next_value);
+        Row { v, big: self.next_value + 1 }
+    }
+
+    /// A transaction of the source begins.
+    fn transact(&mut self) {
+        if self.now >= QUIET {
+            self.pg.quiet = true;
+            return;
+        }
+        let next = match self.rng.u8(0..10) {
+            0..3 => self.delay(5, 400),
+            3..9 => self.delay(2_000, 20_000),
+            _ => self.delay(20_000, 90_000),
+        };
+        self.push(self.now + next, Event::Transact);
+        if !self.pg.is_up(self.now) || self.pg.quiet {
+            return;
+        }
+        let xid = self.pg.begin();
+        let changes = match self.rng.u8(0..40) {
+            0 => self.rng.u32(60..160),
+            1..4 => self.rng.u32(10..30),
+            4 => 0,
+            _ => self.rng.u32(1..5),
+        };
+        self.work(xid, changes / 2);
+        let (middle, end) = (self.delay(1, 60), self.delay(60, 200));
+        self.push(self.now + middle, Event::Work { xid, changes: changes - changes / 2 });
+        self.push(self.now + end, Event::CommitTx { xid });
+    }
+
+    /// Changes of a transaction.
+    fn work(&mut self, xid: u32, changes: u32) {
+        let Some(index) = self.pg.running.iter().position(|tx| tx.xid == xid) else { return };
+        let copy = self.rng.u8(0..6) == 0 && changes > 2;
+        let copy_lsn = copy.then(|| self.pg.write(u64::from(changes) * 50));
+        for _ in 0..changes {
+            let at = (self.rng.usize(0..2), self.rng.i32(0..40));
+            if !self.pg.is_free(xid, at) {
+                continue;
+            }
+            let tx = &self.pg.running[index];
+            let known = self.pg.see(tx, at);
+            let truncates = tx.locks.is_empty() && self.pg.running.len() == 1 && self.rng.u8(0..120) == 0;
+            let row = self.row();
+            let op = match (known, copy_lsn, self.rng.u8(0..20)) {
+                (None, _, _) => Op::Insert { at, row },
+                (Some(_), Some(_), _) => continue,
+                _ if truncates => Op::Truncate { tables: self.rng.u8(1..4) },
+                (_, _, 0) => Op::Message,
+                (_, _, 1..4) => Op::Delete { at },
+                (Some(_), _, 4..7) => {
+                    let to = (at.0, self.rng.i32(0..40));
+                    let free = self.pg.is_free(xid, to) && self.pg.see(&self.pg.running[index], to).is_none();
+                    if !free {
+                        continue;
+                    }
+                    Op::Update { from: at, at: to, row, sends_big: true }
+                }
+                (Some(old), _, roll) => {
+                    let sends_big = roll < 12;
+                    let row = if sends_big { row } else { Row { big: old.big, ..row } };
+                    Op::Update { from: at, at, row, sends_big }
+                }
+            };
+            let lsn = copy_lsn.unwrap_or_else(|| self.pg.write(72));
+            self.pg.change(xid, lsn, op);
+        }
+    }
+
+    pub(crate) fn commit_tx(&mut self, xid: u32) {
+        if !self.pg.is_up(self.now) {
+            return;
+        }
+        let Some(tx) = self.pg.commit(xid) else { return };
+        self.checks.source_committed(tx);
+        trace!(self, "source: xid {xid} commits");
+        let delay = self.delay(0, 30);
+        self.push(self.now + delay, Event::Show { xid });
+        self.pump_wires();
+    }
+
+    /// Log that concerns nobody.
+    fn noise(&mut self) {
+        if self.pg.is_up(self.now) {
+            let bytes = self.rng.u64(100..40_000) & !7;
+            self.pg.write(bytes);
+            self.pg.flushed = self.pg.lsn;
+            self.pump_wires();
+        }
+        let next = self.between(5 * SECOND, MINUTE);
+        self.push(self.now + next, Event::Noise);
+    }
+
+    fn pump_wires(&mut self) {
+        for wire in self.pg.wires.keys().copied().collect::<Vec<_>>() {
+            self.pump_wire(wire);
+        }
+    }
+
+    /// The server sends; the client wakes up when it arrives.
+    pub(crate) fn pump_wire(&mut self, wire: u64) {
+        let delay = self.delay(1, 15);
+        let Some(arrival) = self.pg.pump(wire, self.now, delay) else { return };
+        for node in self.captures.iter_mut().flatten() {
+            if node.wire == Some(wire) && arrival < node.wake_at {
+                node.wake_at = arrival;
+                self.serial += 1;
+                self.queue.push(Reverse(Entry {
+                    at: arrival,
+                    serial: self.serial,
+                    event: Event::Wake { node: node.id },
+                }));
+            }
+        }
+    }
+
+    pub(crate) fn send_status(&mut self, wire: u64, update: StandbyStatusUpdate) {
+        let received = self.pg.wires.get(&wire).map_or(0, |wire| wire.received);
+        self.checks.acknowledged(update.flushed.0, received);
+        let delay = self.delay(1, 15);
+        self.push(self.now + delay, Event::Status { wire, update });
+    }
+
+    fn timers(&mut self) {
+        self.push(self.now + 5 * SECOND, Event::Timers);
+        if self.kafka.is_up(self.now) {
+            self.kafka.timer(self.now);
+            if self.kafka.timed_out > 0 {
+                self.fired("transaction timed out");
+            }
+        }
+        if !self.pg.is_up(self.now) {
+            return;
+        }
+        for wire in self.pg.wires.keys().copied().collect::<Vec<_>>() {
+            if self.pg.sender_timer(wire, self.now) {
+                trace!(self, "server hangs up on wire {wire}");
+                self.fired("server hung up");
+                if !self.facts.excused.contains(&wire) {
+                    self.checks
+                        .violate("C7", "the server hung up on a client that was not at rest".to_owned());
+                }
+            }
+        }
+    }
+
+    /// One process is kept alive, unless a guard says that a person must look.
+    fn supervise(&mut self) {
+        self.push(self.now + 5 * SECOND, Event::Supervise);
+        let alive = self.captures.iter().flatten().any(CaptureNode::is_alive);
+        if !alive && self.capture_stopped.is_none() {
+            self.start_capture();
+        }
+    }
+
+    pub(crate) fn start_capture(&mut self) {
+        let id = self.captures.len();
+        let mut node = CaptureNode::new(id, &self.settings, self.seed, self.now);
+        trace!(self, "capture {id} starts");
+        self.wake(&mut node, self.now);
+        self.captures.push(Some(node));
+    }
+
+    /// A request of a producer arrives.
+    fn request(&mut self, node: usize, life: u64, epoch: u32, request: Request) {
+        if !self.kafka.is_up(self.now) {
+            let at = self.kafka.down_until;
+            return self.push(at, Event::Request { node, life, epoch, request });
+        }
+        let now = self.now;
+        match request {
+            Request::Produce { records, bytes } => {
+                let result = self.kafka.produce(epoch, &records, None, now);
+                self.with_capture(node, |node, _| {
+                    if node.life == life {
+                        node.acked(bytes, result);
+                    }
+                });
+            }
+            Request::Position { value } => {
+                let result = self.kafka.produce(epoch, &[], Some(&value), now);
+                self.with_capture(node, |node, _| {
+                    if node.life == life {
+                        node.acked(0, result);
+                    }
+                });
+            }
+            Request::EndTxn { serial, reply } => {
+                let result = self.kafka.end_txn(epoch);
+                let told = result.map(|(_, epoch)| epoch);
+                trace!(self, "capture {node}: end of a transaction: {result:?}");
+                if let Ok((Some(txn), _)) = result {
+                    self.committed(txn);
+                }
+                if reply {
+                    let delay = self.delay(1, 15);
+                    self.push(now + delay, Event::Ended { node, life, serial, result: told });
+                }
+            }
+        }
+    }
+
+    fn committed(&mut self, txn: usize) {
+        let txn = &self.kafka.txns[txn];
+        self.checks.kafka_committed(&txn.records, txn.position.as_deref());
+        let cut = self.checks.position.as_ref().and_then(|position| position.open.clone());
+        if let Some(open) = cut {
+            self.fired("transaction cut");
+            if self.facts.hide_when_cut && open.ordinal_next > 1 {
+                let lsn = open.commit_lsn.0.0;
+                if let Some(tx) = self.pg.log.iter_mut().find(|tx| tx.commit_lsn == lsn) {
+                    tx.hidden = Some(0);
+                    self.facts.hide_when_cut = false;
+                    self.facts.hidden = true;
+                    self.fired("row filter changed");
+                    faults::strike(self, Fault::KillCapture);
+                }
+            }
+        }
+    }
+
+    /// The process ended with an error that is not tried again: is it named, and true?
+    pub(crate) fn capture_stopped(&mut self, node: &CaptureNode, failure: &Failure) {
+        let text = failure.render();
+        trace!(self, "capture {} ended: {text}", node.id);
+        let name = text.split([' ', ':']).find(|word| word.starts_with("E_")).unwrap_or_default().to_owned();
+        if failure.exit == Exit::Guard {
+            self.guards.insert(name.clone());
+            if !self.is_true(&name, node) {
+                self.checks.violate("C6", format!("stopped without cause: {text}"));
+            }
+            if name != "E_FENCED" {
+                self.capture_stopped = Some(name);
+            }
+            return;
+        }
+        // A first start that meets an outage, or a slot that just went: the supervisor tries again.
+        let passes = failure.transient || text.contains("the slot: 42710") || text.contains("replication: ");
+        if !passes {
+            self.checks.violate("C6", format!("stopped by an error that is no guard: {text}"));
+        }
+    }
+
+    /// The cause of a stop, from what the simulator knows and the process cannot.
+    fn is_true(&self, name: &str, node: &CaptureNode) -> bool {
+        let Some(position) = &self.checks.position else {
+            return name == "E_POSITION_MISSING";
+        };
+        let done = position.done_end_lsn.0.0;
+        let confirmed = self.pg.slot.as_ref().map(|slot| slot.confirmed);
+        match name {
+            "E_FENCED" => position.writer != node.run_id,
+            "E_GAP_SLOT_AHEAD" => confirmed.is_some_and(|confirmed| confirmed > done),
+            "E_SLOT_MISSING" => confirmed.is_none(),
+            "E_GAP_SLOT_LOST" => self.pg.slot.as_ref().is_some_and(|slot| slot.lost),
+            "E_SLOT_FOREIGN" => self.pg.slot.as_ref().is_some_and(|slot| slot.plugin != "pgoutput"),
+            "E_DIVERGED" => {
+                self.pg.system_id != self.facts.first_system
+                    || self.pg.history.iter().any(|(_, lsn)| done > *lsn)
+            }
+            "E_TIMELINE" => self.pg.timeline < position.timeline,
+            "E_SERVER_BEHIND" => self.pg.flushed < done,
+            "E_TOPIC_RECREATED" => self.kafka.topics.iter().any(|topic| {
+                !topic.exists || !position.topics.values().any(|id| *id == topic.id.to_string())
+            }),
+            "E_POSITION_MISSING" => self.kafka.position(Upto::ListedEnd, self.now).is_none(),
+            "E_CLUSTER_CHANGED" => self.facts.cluster_changed,
+            "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden,
+            _ => false,
+        }
+    }
+
+    /// C7: a minute after the last change everything is in Kafka, or a guard has stopped the capture.
+    fn check_capture_drained(&mut self) {
+        if self.capture_stopped.is_some() {
+            return;
+        }
+        let end = self.pg.log.last().map_or(0, |tx| tx.end_lsn);
+        let done = self.checks.position.as_ref().map_or(0, |position| position.done_end_lsn.0.0);
+        if done < end {
+            let phases: Vec<Phase> = self.captures.iter().flatten().map(|node| node.phase).collect();
+            let facts = format!("Kafka is at {done:x} and the source at {end:x}; processes: {phases:?}");
+            self.checks.violate("C7", facts);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.checks.at_rest(&self.kafka, &self.pg, self.capture_stopped.is_some());
+    }
+}
+
+/// What a run has shown.
+pub(crate) struct Outcome {
+    pub(crate) seed: u64,
+    pub(crate) events: u64,
+    pub(crate) records: u64,
+    pub(crate) fired: BTreeSet<&'static str>,
+    pub(crate) guards: BTreeSet<String>,
+    pub(crate) violation: Option<(&'static str, String)>,
+}
+
+/// Runs one seed.
+pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Outcome {
+    let mut world = World::new(seed, bug, false);
+    world.run();
+    Outcome {
+        seed,
+        events: world.events,
+        records: world.checks.records,
+        fired: world.fired,
+        guards: world.guards,
+        violation: world.checks.violation,
+    }
+}
+
+/// Runs one seed again and gives its last steps.
+pub(crate) fn last_steps(seed: u64, bug: Option<Bug>, steps: usize) -> Vec<String> {
+    let mut world = World::new(seed, bug, true);
+    world.run();
+    let skip = world.lines.len().saturating_sub(steps);
+    world.lines.into_iter().skip(skip).collect()
+}
+
+/// Counts over many seeds.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) seeds: u64,
+    pub(crate) events: u64,
+    pub(crate) records: u64,
+    pub(crate) fired: BTreeMap<String, u64>,
+    pub(crate) violations: Vec<(u64, String)>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.events += outcome.events;
+        self.records += outcome.records;
+        for name in outcome.fired {
+            *self.fired.entry(name.to_owned()).or_default() += 1;
+        }
+        for name in outcome.guards {
+            *self.fired.entry(name).or_default() += 1;
+        }
+        if let Some((checker, text)) = outcome.violation {
+            self.violations.push((outcome.seed, format!("{checker}: {text}")));
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Tally) {
+        self.seeds += other.seeds;
+        self.events += other.events;
+        self.records += other.records;
+        for (name, count) in other.fired {
+            *self.fired.entry(name).or_default() += count;
+        }
+        self.violations.extend(other.violations);
+    }
+}
