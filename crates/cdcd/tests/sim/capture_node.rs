@@ -176,6 +176,11 @@ impl CaptureNode {
         self.phase != Phase::Ended
     }
 
+    /// Whether records stand in an open transaction.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.phase == Phase::Stream && self.uncommitted
+    }
+
     /// The next life begins at `due`.
     fn renew(&mut self, world: &mut World, due: Nanos) {
         if let Some(wire) = self.wire.take() {
@@ -912,8 +917,8 @@ impl CaptureNode {
         }
         let Some(capture) = &self.capture else { return Ok(()) };
         let update = StandbyStatusUpdate {
-            written: capture.received_boundary(),
-            flushed: capture.flushed().min(capture.received_boundary()),
+            written: capture.received(),
+            flushed: capture.acknowledgeable(),
             sent_at: 0,
             reply_requested: true,
         };

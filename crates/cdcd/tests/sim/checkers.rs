@@ -22,6 +22,8 @@ pub(crate) struct Checks {
     /// What came before the source's history was cut, from this index on.
     old_tail: Option<(usize, Vec<Id>)>,
     diverged: bool,
+    /// Where the source's history was cut.
+    cut_at: Option<u64>,
     /// Changes that commit before this may have been read by a snapshot.
     horizon: u64,
     snapshot_keys: BTreeSet<(usize, Vec<u8>)>,
@@ -66,6 +68,7 @@ impl Checks {
     /// The source lost what commits after `end`.
     pub(crate) fn history_cut(&mut self, end: u64) {
         let keep = self.expected.partition_point(|id| id.0 < end);
+        self.cut_at = Some(self.cut_at.map_or(end, |at| at.min(end)));
         if self.old_tail.is_none() {
             self.old_tail = Some((keep, self.expected.split_off(keep)));
         } else {
@@ -195,7 +198,7 @@ impl Checks {
             }
         }
         self.partitions_in_order(kafka);
-        self.replica_is_the_source(pg);
+        self.replica_is_the_source(pg, stopped);
     }
 
     /// C2: each partition by itself, from its bytes.
@@ -222,14 +225,15 @@ impl Checks {
     }
 
     /// C5: Kafka's events carried out give the source's rows at the position.
-    fn replica_is_the_source(&mut self, pg: &Postgres) {
+    fn replica_is_the_source(&mut self, pg: &Postgres, stopped: bool) {
         let Some(position) = &self.position else { return };
         let reads = position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete);
         if self.diverged || reads || position.open.is_some() || !self.started {
             return;
         }
         let done = position.done_end_lsn.0.0;
-        if done < self.horizon {
+        // Of another history the rows at an LSN say nothing.
+        if done < self.horizon || stopped && self.cut_at.is_some_and(|cut| done > cut) {
             return;
         }
         let wanted = texts(&pg.rows_at(done));

@@ -1,7 +1,7 @@
 //! What goes wrong: a schedule drawn from the seed. Most of it passes; some of it ends with a guard's stop.
 
-use crate::capture_node::{CaptureNode, Phase};
-use crate::time::{MINUTE, SECOND};
+use crate::capture_node::CaptureNode;
+use crate::time::{MINUTE, MS, SECOND};
 use crate::world::{CALM, Event, World, trace};
 
 /// Something that goes wrong.
@@ -16,6 +16,7 @@ pub(crate) enum Fault {
     StallWire,
     KafkaAway,
     LeaderChange,
+    SlowLarge,
     // What follows ends with a guard.
     SlotAdvanced,
     SlotAdvancedAtStart,
@@ -90,11 +91,6 @@ pub(crate) fn schedule(world: &mut World) {
     }
 }
 
-fn streaming(world: &World) -> Option<usize> {
-    let mut nodes = world.captures.iter().flatten();
-    nodes.find(|node| node.is_alive() && node.phase == Phase::Stream).map(|node| node.id)
-}
-
 fn kill_all(world: &mut World) {
     for id in 0..world.captures.len() {
         world.with_capture(id, CaptureNode::end);
@@ -120,7 +116,14 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         }
         PauseCapture => {
             let Some(id) = alive.first().copied() else { return };
-            let until = world.now + world.between(SECOND, 4 * MINUTE);
+            // At the worst moment: with records in an open transaction.
+            world.facts.tries += 1;
+            let busy = world.captures[id].as_ref().is_some_and(CaptureNode::has_uncommitted);
+            if !busy && world.facts.tries < 200 {
+                let again = world.now + world.between(50 * MS, 400 * MS);
+                return world.push(again, Event::Fault(fault));
+            }
+            let until = world.now + world.between(SECOND, 5 * MINUTE);
             excuse_all(world);
             world.with_capture(id, |node, _| node.paused_until = until);
             world.fired("capture paused");
@@ -151,11 +154,28 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.kafka.down_until = world.now + world.between(SECOND, 100 * SECOND);
             world.fired("Kafka away");
         }
+        SlowLarge => {
+            large(world);
+            if world.rng.bool() {
+                let after = world.between(2 * SECOND, 6 * SECOND);
+                world.push(world.now + after, Event::Fault(StopCapture));
+            }
+        }
         LeaderChange => {
             world.kafka.lagging_until = world.now + world.between(SECOND, 20 * SECOND);
             world.fired("position topic's leader changed");
         }
         _ => end_well_or_not(world, fault),
+    }
+}
+
+/// A large transaction that comes slowly, so that it is cut.
+fn large(world: &mut World) {
+    if world.pg.is_up(world.now) && !world.pg.quiet && !world.pg.wires.is_empty() {
+        world.large_transaction();
+        let after = world.between(210 * MS, 240 * MS);
+        world.push(world.now + after, Event::Fault(StallWire));
+        world.fired("large transaction");
     }
 }
 
@@ -218,7 +238,10 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             world.fired("old primary");
         }
         PointInTime | OldImage => back(world, fault),
-        RowFilter => world.facts.hide_when_cut = true,
+        RowFilter => {
+            world.facts.hide_when_cut = true;
+            large(world);
+        }
         TopicRecreated => {
             kill_all(world);
             let topic =

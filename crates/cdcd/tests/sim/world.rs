@@ -106,6 +106,7 @@ pub(crate) struct Truth {
     /// Advance the slot between the look at it and the start.
     pub(crate) advance_at_start: bool,
     pub(crate) cluster_changed: bool,
+    pub(crate) tries: u32,
 }
 
 macro_rules! trace {
@@ -311,6 +312,14 @@ impl World {
         self.push(self.now + end, Event::CommitTx { xid });
     }
 
+    /// One that does not fit a connection.
+    pub(crate) fn large_transaction(&mut self) {
+        let xid = self.pg.begin();
+        self.work(xid, 150);
+        self.push(self.now + 100 * MS, Event::Work { xid, changes: 150 });
+        self.push(self.now + 200 * MS, Event::CommitTx { xid });
+    }
+
     /// Changes of a transaction.
     fn work(&mut self, xid: u32, changes: u32) {
         let Some(index) = self.pg.running.iter().position(|tx| tx.xid == xid) else { return };
@@ -356,7 +365,6 @@ impl World {
         }
         let Some(tx) = self.pg.commit(xid) else { return };
         self.checks.source_committed(tx);
-        trace!(self, "source: xid {xid} commits");
         let delay = self.delay(0, 30);
         self.push(self.now + delay, Event::Show { xid });
         self.pump_wires();
@@ -471,7 +479,9 @@ impl World {
             Request::EndTxn { serial, reply } => {
                 let result = self.kafka.end_txn(epoch);
                 let told = result.map(|(_, epoch)| epoch);
-                trace!(self, "capture {node}: end of a transaction: {result:?}");
+                if !matches!(result, Ok((Some(_), _))) {
+                    trace!(self, "capture {node}: end of a transaction: {result:?}");
+                }
                 if let Ok((Some(txn), _)) = result {
                     self.committed(txn);
                 }
