@@ -30,14 +30,14 @@ pub(crate) struct Checks {
     /// Kafka's records carried out one by one.
     replica: BTreeMap<(usize, i32), (Option<String>, Option<String>)>,
     pub(crate) records: u64,
+    /// Events with an id.
+    identified: u64,
     /// The newest committed position.
     pub(crate) position: Option<Position>,
     furthest: u64,
     pub(crate) forget_open: bool,
     /// Where the slot was made.
     pub(crate) slot_point: u64,
-    /// A fault took committed records away.
-    pub(crate) records_lost: bool,
 }
 
 impl Checks {
@@ -114,6 +114,7 @@ impl Checks {
     }
 
     fn identified(&mut self, eid: &[u8]) {
+        self.identified += 1;
         let Some(id) = read_eid(eid) else {
             return self.violate("C1", format!("event id {eid:?} cannot be read"));
         };
@@ -197,12 +198,13 @@ impl Checks {
                 self.violate("C1", format!("{} never came", show(id)));
             }
         }
-        self.partitions_in_order(kafka);
+        self.partitions_in_order(kafka, stopped);
         self.replica_is_the_source(pg, stopped);
     }
 
     /// C2: each partition by itself, from its bytes.
-    fn partitions_in_order(&mut self, kafka: &Kafka) {
+    fn partitions_in_order(&mut self, kafka: &Kafka, stopped: bool) {
+        let mut found = 0;
         for topic in &kafka.topics {
             for log in &topic.partitions {
                 let mut last = None;
@@ -219,8 +221,20 @@ impl Checks {
                         );
                     }
                     last = Some(id);
+                    found += 1;
                 }
             }
+        }
+        self.records_are_there(found, stopped);
+    }
+
+    /// What was committed once must be there still, or a guard must have said that it is not.
+    fn records_are_there(&mut self, found: u64, stopped: bool) {
+        if !stopped && found < self.identified {
+            self.violate(
+                "C1",
+                format!("{} events are gone from Kafka, and nobody said so", self.identified - found),
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use crate::capture_node::{CaptureNode, Phase, Request};
 use crate::checkers::Checks;
 use crate::faults::{self, Fault};
 use crate::kafka::{Kafka, Refusal, Upto};
-use crate::postgres::{Op, Postgres, Row};
+use crate::postgres::{Change, Op, Postgres, Row};
 use crate::settings;
 use crate::time::{MINUTE, MS, Nanos, SECOND};
 
@@ -162,7 +162,7 @@ impl World {
     /// Rows that are there before the slot is.
     fn fill(&mut self) {
         let xid = self.pg.begin();
-        for id in 0..self.rng.i32(0..24) {
+        for id in 0..self.rng.i32(0..40) {
             let row = self.row();
             let lsn = self.pg.write(64);
             self.pg.change(xid, lsn, Op::Insert { at: (id as usize % 2, id), row });
@@ -291,6 +291,7 @@ impl World {
             return;
         }
         let next = match self.rng.u8(0..10) {
+            _ if self.now < 20 * SECOND => self.delay(100, 1_000),
             0..3 => self.delay(5, 400),
             3..9 => self.delay(2_000, 20_000),
             _ => self.delay(20_000, 90_000),
@@ -439,6 +440,8 @@ impl World {
     fn supervise(&mut self) {
         self.push(self.now + 5 * SECOND, Event::Supervise);
         let alive = self.captures.iter().flatten().any(CaptureNode::is_alive);
+        let streams = self.captures.iter().flatten().any(|node| node.phase == Phase::Stream);
+        self.pg.quiet &= !(streams && self.now < QUIET);
         if !alive && self.capture_stopped.is_none() {
             self.start_capture();
         }
@@ -559,6 +562,12 @@ impl World {
             "E_POSITION_MISSING" => self.kafka.position(Upto::ListedEnd, self.now).is_none(),
             "E_CLUSTER_CHANGED" => self.facts.cluster_changed,
             "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden,
+            "E_SNAPSHOT_TRUNCATED" => {
+                let attempts = position.snapshot.as_ref().map_or(0, |snapshot| snapshot.attempt);
+                let truncates = |change: &Change| matches!(change.op, Op::Truncate { .. });
+                let since = self.pg.log.iter().rev().take_while(|tx| tx.end_lsn > self.checks.slot_point);
+                attempts > 1 && since.flat_map(|tx| &tx.changes).any(truncates)
+            }
             _ => false,
         }
     }
