@@ -537,6 +537,8 @@ impl CaptureNode {
             Some(rows) => rows,
             None => {
                 let (rows, snapshot, end) = world.pg.snapshot();
+                let running = world.pg.running.iter().map(|tx| tx.xid).collect();
+                world.checks.snapshot_began(progress.attempt, running, world.pg.next_xid);
                 let moment = Moment { snapshot, horizon: LsnText(Lsn(end)) };
                 if world.bug != Some(Bug::SnapshotUnfiltered) {
                     progress.moments.insert(progress.attempt, moment);

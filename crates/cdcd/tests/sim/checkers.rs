@@ -3,24 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use cdcd_capture::position::Position;
+use cdcd_capture::position::{Part, Position, SnapshotProgress};
 
 use crate::capture_node::{OUTBOX_MAX, QUEUE_MAX};
 use crate::kafka::{Entry, Kafka, Record};
-use crate::postgres::{Committed, Op, Postgres, Row, Rows};
+use crate::postgres::{Committed, Op, Place, Postgres, Row, Rows, TABLES};
 
 /// (commit LSN, ordinal, sub)
 type Id = (u64, u64, u8);
+
+/// A change of the source.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    commit_lsn: u64,
+    ordinal: u64,
+    xid: u32,
+    op: Op,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     pub(crate) violation: Option<(&'static str, String)>,
     /// What must come, in this order.
-    expected: Vec<Id>,
+    expected: Vec<Expected>,
     next: usize,
+    /// Records of the next change that have come.
+    within: usize,
+    /// What attempts of a snapshot saw: running transactions, and the first that had not begun.
+    views: BTreeMap<u32, (Vec<u32>, u32)>,
+    /// The newest word of a position about a snapshot.
+    snapshot: Option<SnapshotProgress>,
     started: bool,
     /// What came before the source's history was cut, from this index on.
-    old_tail: Option<(usize, Vec<Id>)>,
+    old_tail: Option<(usize, Vec<Expected>)>,
     diverged: bool,
     /// Where the source's history was cut.
     cut_at: Option<u64>,
@@ -48,9 +63,8 @@ impl Checks {
     /// The source committed: these records must come.
     pub(crate) fn source_committed(&mut self, tx: &Committed) {
         for (ordinal, change) in tx.changes.iter().enumerate() {
-            for sub in 0..records_of(&change.op) {
-                self.expected.push((tx.commit_lsn, ordinal as u64, sub));
-            }
+            let (commit_lsn, ordinal, xid, op) = (tx.commit_lsn, ordinal as u64, tx.xid, change.op);
+            self.expected.push(Expected { commit_lsn, ordinal, xid, op });
         }
     }
 
@@ -61,20 +75,25 @@ impl Checks {
             if let Some(rows) = rows_before {
                 self.replica = texts(rows);
             }
-            self.next = self.expected.partition_point(|id| id.0 < point);
+            self.next = self.expected.partition_point(|change| change.commit_lsn < point);
         }
     }
 
     /// The source lost what commits after `end`.
     pub(crate) fn history_cut(&mut self, end: u64) {
-        let keep = self.expected.partition_point(|id| id.0 < end);
+        let keep = self.expected.partition_point(|change| change.commit_lsn < end);
         self.cut_at = Some(self.cut_at.map_or(end, |at| at.min(end)));
+        // What has no records has not come.
+        let passed = self.expected.get(keep..self.next).unwrap_or_default();
+        if self.within == 0 && passed.iter().all(|change| self.records_of(change).1 == 0) {
+            self.next = self.next.min(keep);
+        }
         if self.old_tail.is_none() {
             self.old_tail = Some((keep, self.expected.split_off(keep)));
         } else {
             self.expected.truncate(keep);
         }
-        self.diverged = self.next > self.expected.len();
+        self.diverged = self.next + usize::from(self.within > 0) > self.expected.len();
     }
 
     /// C1: exactly once, in the order of the source; C5 for Kafka.
@@ -108,6 +127,7 @@ impl Checks {
         if let Some(snapshot) = &position.snapshot {
             let horizons = snapshot.moments.values().map(|moment| moment.horizon.0.0);
             self.horizon = horizons.fold(self.horizon, u64::max);
+            self.snapshot = Some(snapshot.clone());
         }
         self.furthest = self.furthest.max(position.done_end_lsn.0.0);
         self.position = Some(position);
@@ -118,24 +138,101 @@ impl Checks {
         let Some(id) = read_eid(eid) else {
             return self.violate("C1", format!("event id {eid:?} cannot be read"));
         };
-        if let Some((from, tail)) = &self.old_tail
-            && (self.next >= self.expected.len() || self.diverged)
-            && self.next.checked_sub(*from).and_then(|at| tail.get(at)) == Some(&id)
-        {
-            self.diverged = true;
-            self.next += 1;
+        if !self.diverged && self.takes(id, None) {
             return;
         }
-        while self.expected.get(self.next).is_some_and(|want| *want != id && want.0 < self.horizon) {
-            self.next += 1;
+        if self.next + usize::from(self.within > 0) >= self.expected.len() || self.diverged {
+            let tail = self.old_tail.take();
+            let taken = tail.as_ref().is_some_and(|(from, tail)| self.takes(id, Some((*from, tail))));
+            self.old_tail = tail;
+            if taken {
+                self.diverged = true;
+                return;
+            }
         }
-        match self.expected.get(self.next) {
-            Some(want) if *want == id && !self.diverged => self.next += 1,
-            want => {
-                let seen = self.expected[..self.next.min(self.expected.len())].contains(&id);
-                let kind = if seen { "came twice" } else { "came out of turn" };
-                let text = format!("event {} {kind}; next would be {:?}", show(&id), want.map(show));
-                self.violate("C1", text);
+        let before = &self.expected[..self.next.min(self.expected.len())];
+        let seen = before.iter().any(|change| (change.commit_lsn, change.ordinal) == (id.0, id.1));
+        let kind = if seen { "came twice" } else { "came out of turn" };
+        let next =
+            self.expected.get(self.next).map(|change| (change.commit_lsn, change.ordinal, self.within));
+        self.violate("C1", format!("event {} {kind}; next would be {next:x?}", show(&id)));
+    }
+
+    /// Whether `id` is the next record, of the source's history or of what it was before it was cut.
+    fn takes(&mut self, id: Id, tail: Option<(usize, &[Expected])>) -> bool {
+        loop {
+            let change = match tail {
+                None => self.expected.get(self.next),
+                Some((from, tail)) => self.next.checked_sub(from).and_then(|at| tail.get(at)),
+            };
+            let Some(change) = change.copied() else { return false };
+            let (subs, count) = self.records_of(&change);
+            if self.within < count {
+                let takes = id == (change.commit_lsn, change.ordinal, subs[self.within]);
+                self.within += usize::from(takes);
+                return takes;
+            }
+            (self.next, self.within) = (self.next + 1, 0);
+        }
+    }
+
+    /// The first change of which a record must still come.
+    fn waiting(&mut self) -> Option<Expected> {
+        loop {
+            let change = *self.expected.get(self.next)?;
+            if self.within < self.records_of(&change).1 {
+                return Some(change);
+            }
+            (self.next, self.within) = (self.next + 1, 0);
+        }
+    }
+
+    /// An attempt of a snapshot began.
+    pub(crate) fn snapshot_began(&mut self, attempt: u32, running: Vec<u32>, next_xid: u32) {
+        self.views.insert(attempt, (running, next_xid));
+    }
+
+    /// Whether the part of a snapshot that the row lies in was read with what `xid` did.
+    fn was_read(&self, place: Place, xid: u32) -> bool {
+        let Some(table) = self.snapshot.as_ref().and_then(|snapshot| snapshot.tables.get(place.0)) else {
+            return false;
+        };
+        let upto = |part: &&Part| {
+            part.upto.as_ref().is_none_or(|key| key[0].parse::<i32>().is_ok_and(|last| place.1 <= last))
+        };
+        table.parts.iter().find(upto).is_some_and(|part| self.saw(part.attempt, xid))
+    }
+
+    fn saw(&self, attempt: u32, xid: u32) -> bool {
+        self.views.get(&attempt).is_some_and(|(running, next)| xid < *next && !running.contains(&xid))
+    }
+
+    /// The records of a change by their `sub`: without what a snapshot has read already.
+    fn records_of(&self, change: &Expected) -> ([u8; 3], usize) {
+        let reads = |place| self.was_read(place, change.xid);
+        match change.op {
+            Op::Insert { at, .. } => ([0; 3], usize::from(!reads(at))),
+            Op::Update { from, at, .. } if from != at => {
+                ([0, 1, 2], if reads(from) { 0 } else { 2 } + usize::from(!reads(at)))
+            }
+            Op::Update { at, .. } => ([0; 3], usize::from(!reads(at))),
+            Op::Delete { at } => ([0, 1, 0], if reads(at) { 0 } else { 2 }),
+            Op::Message => ([0; 3], 0),
+            Op::Truncate { tables } => {
+                let (mut subs, mut count, mut sub) = ([0; 3], 0, 0);
+                for table in (0..TABLES.len()).filter(|table| tables & (1 << table) != 0) {
+                    let progress = self.snapshot.as_ref().and_then(|snapshot| snapshot.tables.get(table));
+                    let seen = progress.is_some_and(|progress| {
+                        let parts = &progress.parts;
+                        !parts.is_empty() && parts.iter().all(|part| self.saw(part.attempt, change.xid))
+                    });
+                    if !seen {
+                        subs[count] = sub;
+                        count += 1;
+                    }
+                    sub += 1;
+                }
+                (subs, count)
             }
         }
     }
@@ -173,10 +270,11 @@ impl Checks {
         if flushed > received {
             self.violate("C3", format!("acknowledged {flushed:x}, this connection received {received:x}"));
         }
-        let waiting = self.expected.get(self.next).filter(|id| id.0 >= self.horizon);
-        if let Some(id) = waiting.filter(|id| id.0 < flushed && !self.diverged && self.started) {
-            let text = format!("acknowledged {flushed:x}, but {} is not in Kafka", show(id));
-            self.violate("C3", text);
+        if let Some(change) = self.waiting().filter(|_| self.started && !self.diverged)
+            && change.commit_lsn < flushed
+        {
+            let text = format!("{:x}/{} is not in Kafka", change.commit_lsn, change.ordinal);
+            self.violate("C3", format!("acknowledged {flushed:x}, but {text}"));
         }
     }
 
@@ -191,11 +289,8 @@ impl Checks {
     /// At the end of the hour.
     pub(crate) fn at_rest(&mut self, kafka: &Kafka, pg: &Postgres, stopped: bool) {
         if !stopped {
-            while self.expected.get(self.next).is_some_and(|want| want.0 < self.horizon) {
-                self.next += 1;
-            }
-            if let Some(id) = self.expected.get(self.next) {
-                self.violate("C1", format!("{} never came", show(id)));
+            if let Some(change) = self.waiting() {
+                self.violate("C1", format!("{:x}/{} never came", change.commit_lsn, change.ordinal));
             }
         }
         self.partitions_in_order(kafka, stopped);
@@ -266,23 +361,15 @@ pub(crate) fn texts(rows: &Rows) -> BTreeMap<(usize, i32), (Option<String>, Opti
     rows.iter().map(|(place, row)| (*place, text(row))).collect()
 }
 
-/// Records that a change becomes.
-fn records_of(op: &Op) -> u8 {
-    match op {
-        Op::Insert { .. } => 1,
-        Op::Update { from, at, .. } if from != at => 3,
-        Op::Update { .. } => 1,
-        Op::Delete { .. } => 2,
-        Op::Truncate { tables } => tables.count_ones() as u8,
-        Op::Message => 0,
-    }
-}
-
 pub(crate) fn read_eid(eid: &[u8]) -> Option<Id> {
     let number = |range: std::ops::Range<usize>| {
         eid.get(range).map(|bytes| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)))
     };
     Some((number(4..12)?, number(12..20)?, number(20..21)? as u8))
+}
+
+pub(crate) fn show_eid(eid: &[u8]) -> String {
+    read_eid(eid).map(|id| show(&id)).unwrap_or_default()
 }
 
 fn show(id: &Id) -> String {

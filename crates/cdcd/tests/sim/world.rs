@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use cdcd::connector::source::SourceSettings;
 use cdcd::exit::{Exit, Failure};
+use cdcd_capture::position::Position;
 use cdcd_pgoutput::replication::StandbyStatusUpdate;
 
 use crate::bugs::Bug;
 use crate::capture_node::{CaptureNode, Phase, Request};
-use crate::checkers::Checks;
+use crate::checkers::{Checks, show_eid};
 use crate::faults::{self, Fault};
 use crate::kafka::{Kafka, Refusal, Upto};
 use crate::postgres::{Change, Op, Postgres, Row};
@@ -497,6 +498,15 @@ impl World {
     }
 
     fn committed(&mut self, txn: usize) {
+        if self.tracing {
+            let txn = &self.kafka.txns[txn];
+            let ids =
+                txn.records.iter().map(|record| record.eid.as_deref().map(show_eid).unwrap_or_default());
+            let ids: Vec<String> = ids.collect();
+            let position = txn.position.as_deref().and_then(|value| Position::decode(value).ok());
+            let position = position.map(|position| position.to_string());
+            trace!(self, "Kafka commits {} to {position:?}", ids.join(" "));
+        }
         let txn = &self.kafka.txns[txn];
         self.checks.kafka_committed(&txn.records, txn.position.as_deref());
         let cut = self.checks.position.as_ref().and_then(|position| position.open.clone());
