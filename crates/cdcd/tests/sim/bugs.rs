@@ -78,6 +78,36 @@ bugs! {
     SilentWhileCommitting,
     /// Nothing stops the reading while Kafka blocks.
     ReadsOnWhileBlocked,
+    /// A channel without token starts with what comes next.
+    NullTokenStartsAtEnd,
+    /// The group's offset says where to start, not the channel's token.
+    StartAtGroupOffset,
+    /// Records from before a seek are taken.
+    StaleRecordsAccepted,
+    /// Rejected rows are not looked at.
+    ErrorsForgiven,
+    /// Rejected rows of the time before the open are taken for known.
+    ErrorsNotPersisted,
+    /// A writer goes on although somebody else has opened its channel.
+    ZombieAppends,
+    /// A batch that is sent again is written again.
+    AppendedTwice,
+    /// The group's offset passes what is durable.
+    OffsetBeyondDurable,
+    /// What retention deleted is not missed.
+    RetentionGapIgnored,
+    /// A token beyond the end of the log is believed.
+    TruncationIgnored,
+    /// Of a batch only a row's last change counts, with what it does not know.
+    LastRowOnly,
+    /// A delete leaves no trace of its order.
+    DeleteForgetsOrder,
+    /// A row that arrives later is newer.
+    OrderByArrival,
+    /// Two merges of the same rows both happen.
+    MergeWithoutSwap,
+    /// A truncate counts only in the merge that meets it.
+    TruncateForgotten,
 }
 
 impl Bug {

@@ -5,9 +5,12 @@ use std::rc::Rc;
 
 use cdcd_capture::position::{Part, Position, SnapshotProgress};
 
+use cdcd_sink::offset_token::{OffsetToken, TopicId};
+
 use crate::capture_node::{OUTBOX_MAX, QUEUE_MAX};
 use crate::kafka::{Entry, Kafka, Record};
 use crate::postgres::{Committed, Op, Place, Postgres, Row, Rows, TABLES};
+use crate::snowflake::{Landed, Snowflake};
 
 /// (commit LSN, ordinal, sub)
 type Id = (u64, u64, u8);
@@ -44,6 +47,12 @@ pub(crate) struct Checks {
     snapshot_keys: BTreeSet<(usize, Vec<u8>)>,
     /// Kafka's records carried out one by one.
     replica: BTreeMap<(usize, i32), (Option<String>, Option<String>)>,
+    /// The same for who knows nothing but Kafka's records.
+    mirror: BTreeMap<(usize, i32), (Option<String>, Option<String>)>,
+    /// Offset behind the last landed row, by topic id and partition.
+    landing: BTreeMap<(TopicId, usize), usize>,
+    /// Committed records were taken away by a fault that nobody can see.
+    pub(crate) truncated: bool,
     pub(crate) records: u64,
     /// Events with an id.
     identified: u64,
@@ -245,18 +254,20 @@ impl Checks {
         let id = |image: &serde_json::Value| image["id"].as_i64().unwrap_or(-1) as i32;
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let (before, after) = (&event["before"], &event["after"]);
-        match event["op"].as_str() {
-            Some("t") => self.replica.retain(|place, _| place.0 != record.topic),
-            Some("d") => {
-                self.replica.remove(&(record.topic, id(before)));
-            }
-            _ => {
-                let place = (record.topic, id(after));
-                let mut row = (text(&after["v"]), text(&after["big"]));
-                if row.1.as_deref() == Some("__debezium_unavailable_value") {
-                    row.1 = self.replica.get(&place).and_then(|row| row.1.clone());
+        for rows in [&mut self.replica, &mut self.mirror] {
+            match event["op"].as_str() {
+                Some("t") => rows.retain(|place, _| place.0 != record.topic),
+                Some("d") => {
+                    rows.remove(&(record.topic, id(before)));
                 }
-                self.replica.insert(place, row);
+                _ => {
+                    let place = (record.topic, id(after));
+                    let mut row = (text(&after["v"]), text(&after["big"]));
+                    if row.1.as_deref() == Some("__debezium_unavailable_value") {
+                        row.1 = rows.get(&place).and_then(|row| row.1.clone());
+                    }
+                    rows.insert(place, row);
+                }
             }
         }
     }
@@ -283,6 +294,139 @@ impl Checks {
         // One message may be added to a full buffer; no event here is longer than a kibibyte.
         if pending > OUTBOX_MAX + 4096 || queued > QUEUE_MAX {
             self.violate("C8", format!("capture {node} holds {pending} and {queued} bytes"));
+        }
+    }
+
+    /// C8 for rows.
+    pub(crate) fn rows_in_flight(&mut self, pending: u64, partitions: usize, node: usize) {
+        // 256 batches that are not durable, two that wait, one that is filled, of nine rows.
+        if pending > partitions as u64 * 9 * 260 {
+            self.violate("C8", format!("sink {node} holds {pending} rows"));
+        }
+    }
+
+    /// Offsets in `[from, to)` that must become rows.
+    fn rows_between<'k>(
+        kafka: &'k Kafka,
+        place: (usize, usize),
+        from: usize,
+        to: usize,
+    ) -> impl Iterator<Item = usize> + use<'k> {
+        let entries = &kafka.topics[place.0].partitions[place.1].entries;
+        let to = to.min(entries.len());
+        let some = entries.get(from.min(to)..to).unwrap_or_default();
+        some.iter().enumerate().filter_map(move |(at, entry)| match entry {
+            Entry::Data { txn, record } if record.value.is_some() && kafka.is_committed(*txn) => {
+                Some(from + at)
+            }
+            _ => None,
+        })
+    }
+
+    /// C4: a channel holds the committed records of its partition, in order, none twice and none left out.
+    pub(crate) fn landed(&mut self, kafka: &Kafka, landed: &Landed, rejected: &[String]) {
+        let names: Vec<&str> = landed.channel.split('_').collect();
+        let (Some(id), Some(partition)) = (names.get(1), names.get(3).and_then(|name| name.parse().ok()))
+        else {
+            return self.violate("C4", format!("channel {} has no known name", landed.channel));
+        };
+        let topic = kafka.topics.iter().position(|topic| topic.id.to_string() == *id);
+        let Some(topic) = topic.filter(|_| !self.truncated) else { return };
+        let key = (kafka.topics[topic].id, partition);
+        let mut cursor = self.landing.get(&key).copied().unwrap_or(0);
+        let is_rejected = |offset: usize| {
+            rejected.iter().any(|text| text.starts_with(&id[..8]) && last_number(text) == Some(offset))
+        };
+        for text in &landed.offsets {
+            let Some(offset) = last_number(text) else {
+                return self.violate("C4", format!("offset {text} cannot be read"));
+            };
+            let mut wanted = Self::rows_between(kafka, (topic, partition), cursor, usize::MAX);
+            let wanted = wanted.find(|offset| !is_rejected(*offset));
+            if wanted != Some(offset) {
+                let text =
+                    format!("{}-{partition}: offset {offset} landed, next was {wanted:?}", TABLES[topic]);
+                return self.violate("C4", text);
+            }
+            cursor = offset + 1;
+        }
+        let token: Option<OffsetToken> = landed.token.parse().ok();
+        let upto = token.map_or(0, |token| token.offset as usize + 1);
+        let mut passed = Self::rows_between(kafka, (topic, partition), cursor, upto);
+        if let Some(offset) = passed.find(|offset| !is_rejected(*offset)) {
+            let text = format!(
+                "{}-{partition}: a token passed offset {offset}, which has not landed",
+                TABLES[topic]
+            );
+            return self.violate("C4", text);
+        }
+        self.landing.insert(key, cursor.max(upto));
+    }
+
+    /// C4: the group's offset never passes what is durable.
+    pub(crate) fn offset_committed(
+        &mut self,
+        kafka: &Kafka,
+        place: (usize, usize),
+        id: TopicId,
+        offset: i64,
+    ) {
+        let cursor = self.landing.get(&(id, place.1)).copied().unwrap_or(0);
+        if kafka.topics[place.0].id != id || self.truncated {
+            return;
+        }
+        let base = kafka.topics[place.0].partitions[place.1].base;
+        let mut open = Self::rows_between(kafka, place, cursor.max(base), offset as usize);
+        if let Some(row) = open.next() {
+            self.violate(
+                "C4",
+                format!("{place:?}: the group is at {offset}, but offset {row} has not landed"),
+            );
+        }
+    }
+
+    /// C4, C5 and C7 for the sink: at the end everything has landed and is merged.
+    pub(crate) fn landed_all(&mut self, kafka: &Kafka, snow: &Snowflake, stopped: &BTreeSet<(usize, usize)>) {
+        for (topic, found) in kafka.topics.iter().enumerate() {
+            if stopped.iter().any(|place| place.0 == topic) || self.truncated {
+                continue;
+            }
+            for partition in 0..found.partitions.len() {
+                let cursor = self.landing.get(&(found.id, partition)).copied().unwrap_or(0);
+                let open = Self::rows_between(kafka, (topic, partition), cursor, usize::MAX).next();
+                if let Some(offset) = open {
+                    let text =
+                        format!("{}-{partition}: offset {offset} has not landed at the end", TABLES[topic]);
+                    return self.violate("C7", text);
+                }
+            }
+            self.target_is_mirror(topic, snow);
+        }
+    }
+
+    fn target_is_mirror(&mut self, topic: usize, snow: &Snowflake) {
+        let found: BTreeMap<i32, (Option<String>, Option<String>)> = snow
+            .targets
+            .get(&TABLES[topic].to_uppercase())
+            .into_iter()
+            .flatten()
+            .filter(|(_, row)| !row.deleted)
+            .map(|(id, row)| (*id, (row.v.clone(), row.big.clone())))
+            .collect();
+        let wanted: BTreeMap<i32, (Option<String>, Option<String>)> = self
+            .mirror
+            .iter()
+            .filter(|(place, _)| place.0 == topic)
+            .map(|(place, row)| (place.1, row.clone()))
+            .collect();
+        if found != wanted {
+            let differs = wanted.iter().find(|(id, row)| found.get(id) != Some(row));
+            let target = differs.and_then(|(id, _)| found.get(id));
+            let too_much = found.keys().find(|id| !wanted.contains_key(id));
+            let table = TABLES[topic];
+            let text =
+                format!("{table}: Kafka {differs:?}, target {target:?}, only in the target {too_much:?}");
+            self.violate("C5", text);
         }
     }
 
@@ -325,7 +469,7 @@ impl Checks {
 
     /// What was committed once must be there still, or a guard must have said that it is not.
     fn records_are_there(&mut self, found: u64, stopped: bool) {
-        if !stopped && found < self.identified {
+        if !stopped && !self.truncated && found < self.identified {
             self.violate(
                 "C1",
                 format!("{} events are gone from Kafka, and nobody said so", self.identified - found),
@@ -366,6 +510,10 @@ pub(crate) fn read_eid(eid: &[u8]) -> Option<Id> {
         eid.get(range).map(|bytes| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)))
     };
     Some((number(4..12)?, number(12..20)?, number(20..21)? as u8))
+}
+
+fn last_number(offset: &str) -> Option<usize> {
+    offset.rsplit(':').next()?.parse().ok()
 }
 
 pub(crate) fn show_eid(eid: &[u8]) -> String {

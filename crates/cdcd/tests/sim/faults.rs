@@ -17,6 +17,13 @@ pub(crate) enum Fault {
     KafkaAway,
     LeaderChange,
     SlowLarge,
+    KillSink,
+    StopSink,
+    PauseSink,
+    JoinSink,
+    ChannelsInvalid,
+    SnowflakeAway,
+    PartitionsAdded,
     // What follows ends with a guard.
     SlotAdvanced,
     SlotAdvancedAtStart,
@@ -32,6 +39,10 @@ pub(crate) enum Fault {
     TopicRecreated,
     PositionsLost,
     OtherCluster,
+    RowsRejected,
+    LogTruncated,
+    RetentionPassed,
+    TokenOverwritten,
 }
 
 use Fault::*;
@@ -50,6 +61,15 @@ const PASSING: &[Fault] = &[
     KafkaAway,
     LeaderChange,
     SlowLarge,
+    KillSink,
+    KillSink,
+    StopSink,
+    PauseSink,
+    PauseSink,
+    JoinSink,
+    ChannelsInvalid,
+    SnowflakeAway,
+    PartitionsAdded,
 ];
 
 const ENDING: &[Fault] = &[
@@ -69,11 +89,18 @@ const ENDING: &[Fault] = &[
     TopicRecreated,
     PositionsLost,
     OtherCluster,
+    RowsRejected,
+    RowsRejected,
+    LogTruncated,
+    LogTruncated,
+    RetentionPassed,
+    RetentionPassed,
+    TokenOverwritten,
 ];
 
 /// Draws what will go wrong.
 pub(crate) fn schedule(world: &mut World) {
-    for _ in 0..world.rng.u32(3..14) {
+    for _ in 0..world.rng.u32(5..20) {
         let at = world.between(20 * SECOND, CALM - 2 * MINUTE);
         let fault = PASSING[world.rng.usize(0..PASSING.len())];
         world.push(at, Event::Fault(fault));
@@ -90,7 +117,7 @@ pub(crate) fn schedule(world: &mut World) {
         let fault = [KillCapture, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..4)];
         world.push(at, Event::Fault(fault));
     }
-    if world.rng.u8(0..100) < 45 {
+    if world.rng.u8(0..100) < 55 {
         let at = world.between(8 * MINUTE, 45 * MINUTE);
         let fault = ENDING[world.rng.usize(0..ENDING.len())];
         world.push(at, Event::Fault(fault));
@@ -171,8 +198,124 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.kafka.lagging_until = world.now + world.between(SECOND, 20 * SECOND);
             world.fired("position topic's leader changed");
         }
+        KillSink | StopSink | PauseSink | JoinSink | ChannelsInvalid | SnowflakeAway | PartitionsAdded => {
+            strike_sink(world, fault);
+        }
+        RowsRejected | LogTruncated | RetentionPassed | TokenOverwritten => end_sink(world, fault),
         _ => end_well_or_not(world, fault),
     }
+}
+
+fn strike_sink(world: &mut World, fault: Fault) {
+    let now = world.now;
+    let alive: Vec<usize> = world.sinks.iter().flatten().filter(|n| n.alive).map(|n| n.id).collect();
+    let some = alive.get(world.rng.usize(0..alive.len().max(1))).copied();
+    match (fault, some) {
+        (KillSink, Some(id)) => {
+            world.with_sink(id, |node, _| {
+                node.revoke();
+                node.alive = false;
+            });
+            world.fired("sink killed");
+            // The group waits for the session of the one that died.
+            let session = world.between(SECOND, 45 * SECOND);
+            world.push(now + session, Event::Rebalance);
+        }
+        (StopSink, Some(id)) => world.with_sink(id, |node, _| {
+            node.sink.handle_stopping();
+            node.stopping = true;
+        }),
+        (PauseSink, Some(id)) => {
+            let until = now + world.between(20 * SECOND, 4 * MINUTE);
+            world.with_sink(id, |node, _| node.paused_until = until);
+            world.fired("sink paused");
+            world.start_sink();
+            world.push(now + 45 * SECOND, Event::Rebalance);
+            // It wakes up as an owner of partitions that others have, until it hears of it.
+            let hears = world.between(200 * MS, 4 * SECOND);
+            world.push(until + hears, Event::Rebalance);
+        }
+        (JoinSink, _) => world.start_sink(),
+        (ChannelsInvalid, _) => {
+            world.settle();
+            world.snow.invalidate();
+            world.fired("channels invalidated");
+        }
+        (SnowflakeAway, _) => {
+            world.snow.down_until = now + world.between(SECOND, 90 * SECOND);
+            world.fired("Snowflake away");
+        }
+        (PartitionsAdded, _) => {
+            for topic in &mut world.kafka.topics {
+                topic.partitions.push(crate::kafka::Log::default());
+            }
+            world.fired("partitions added");
+            world.rebalance_soon();
+        }
+        _ => {}
+    }
+}
+
+fn kill_sinks(world: &mut World) {
+    for id in 0..world.sinks.len() {
+        world.with_sink(id, |node, _| {
+            node.revoke();
+            node.alive = false;
+        });
+    }
+}
+
+/// Faults after which a person must look after the sink.
+fn end_sink(world: &mut World, fault: Fault) {
+    world.settle();
+    match fault {
+        RowsRejected => {
+            world.snow.reject_next = true;
+            if world.rng.bool() {
+                // The process does not live to see it.
+                let dies = world.between(SECOND, 30 * SECOND);
+                world.push(world.now + dies, Event::Fault(KillSink));
+            }
+            world.fired("rows rejected");
+        }
+        LogTruncated => {
+            // An unclean election: what was acknowledged and landed is gone from the log. Nobody writes until it shows.
+            kill_all(world);
+            world.capture_stopped = Some("no capture behind an unclean election".to_owned());
+            kill_sinks(world);
+            for topic in &mut world.kafka.topics {
+                for log in &mut topic.partitions {
+                    let keep = log.entries.len() / 2;
+                    log.entries.truncate(keep);
+                }
+            }
+            world.checks.truncated = true;
+            world.fired("log truncated");
+        }
+        RetentionPassed => {
+            kill_sinks(world);
+            let rest = world.between(2 * MINUTE, 5 * MINUTE);
+            world.sinks_rest_until = world.now + rest;
+            world.push(world.now + rest - SECOND, Event::RetentionPasses);
+        }
+        _ => {
+            world.snow.overwrite_tokens("4711");
+            world.facts.token_overwritten = true;
+            world.fired("token overwritten");
+        }
+    }
+}
+
+/// Retention deletes what no sink has read.
+pub(crate) fn retention_passes(world: &mut World) {
+    for topic in 0..world.kafka.topics.len() {
+        for partition in 0..world.kafka.topics[topic].partitions.len() {
+            let end = world.kafka.stable(topic, partition);
+            world.kafka.topics[topic].partitions[partition].base = end;
+        }
+    }
+    world.checks.truncated = true;
+    world.fired("retention passed the sink");
 }
 
 /// A large transaction that comes slowly, so that it is cut.
@@ -256,6 +399,7 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
                 return;
             }
             world.kafka.recreate(topic);
+            world.facts.topic_recreated = true;
             world.fired("topic made again");
         }
         PositionsLost => {

@@ -7,6 +7,8 @@ mod faults;
 mod kafka;
 mod postgres;
 mod settings;
+mod sink_node;
+mod snowflake;
 mod time;
 mod world;
 

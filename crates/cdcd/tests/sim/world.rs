@@ -7,6 +7,8 @@ use cdcd::connector::source::SourceSettings;
 use cdcd::exit::{Exit, Failure};
 use cdcd_capture::position::Position;
 use cdcd_pgoutput::replication::StandbyStatusUpdate;
+use cdcd_sink::offset_token::{OffsetToken, TopicId, channel_name};
+use cdcd_sink::{Action, StopReason};
 
 use crate::bugs::Bug;
 use crate::capture_node::{CaptureNode, Phase, Request};
@@ -15,6 +17,8 @@ use crate::faults::{self, Fault};
 use crate::kafka::{Kafka, Refusal, Upto};
 use crate::postgres::{Change, Op, Postgres, Row};
 use crate::settings;
+use crate::sink_node::{Answer, Attempt, Place, SinkNode, reason_name};
+use crate::snowflake::Snowflake;
 use crate::time::{MINUTE, MS, Nanos, SECOND};
 
 /// Length of a seed.
@@ -43,6 +47,12 @@ pub(crate) enum Event {
     Status { wire: u64, update: StandbyStatusUpdate },
     Fault(Fault),
     Drained,
+    WakeSink { sink: usize },
+    Attempt { sink: usize, attempt: Attempt },
+    Answer { sink: usize, action: Action, answer: Answer },
+    Rebalance,
+    RetentionPasses,
+    Assign { sink: usize, places: Vec<Place>, generation: u64 },
 }
 
 struct Entry {
@@ -82,6 +92,17 @@ pub(crate) struct World {
     pub(crate) pg: Postgres,
     pub(crate) kafka: Kafka,
     pub(crate) captures: Vec<Option<CaptureNode>>,
+    pub(crate) snow: Snowflake,
+    pub(crate) sinks: Vec<Option<SinkNode>>,
+    /// The consumer group's offsets, with their metadata.
+    pub(crate) group: BTreeMap<Place, (i64, String)>,
+    pub(crate) generation: u64,
+    /// No sink runs before this.
+    pub(crate) sinks_rest_until: Nanos,
+    pub(crate) soft_deletes: bool,
+    /// Whether the sink sees event ids; else it orders by the LSN of the change.
+    pub(crate) sees_headers: bool,
+    pub(crate) stopped_partitions: BTreeSet<Place>,
     pub(crate) checks: Checks,
     pub(crate) bug: Option<Bug>,
     /// Faults and guards that fired.
@@ -108,6 +129,8 @@ pub(crate) struct Truth {
     pub(crate) advance_at_start: bool,
     pub(crate) cluster_changed: bool,
     pub(crate) tries: u32,
+    pub(crate) topic_recreated: bool,
+    pub(crate) token_overwritten: bool,
 }
 
 macro_rules! trace {
@@ -137,6 +160,14 @@ impl World {
             pg: Postgres::new(system_id, moves_back),
             kafka: Kafka::new(partitions, new_protocol),
             captures: Vec::new(),
+            snow: Snowflake::default(),
+            sinks: Vec::new(),
+            group: BTreeMap::new(),
+            generation: 0,
+            sinks_rest_until: 0,
+            soft_deletes: rng.bool(),
+            sees_headers: rng.bool(),
+            stopped_partitions: BTreeSet::new(),
             checks: Checks::default(),
             bug,
             fired: BTreeSet::new(),
@@ -219,6 +250,31 @@ impl World {
             Event::Status { wire, update } => self.pg.acknowledge(wire, update.flushed.0, self.now),
             Event::Fault(fault) => faults::strike(self, fault),
             Event::Drained => self.check_capture_drained(),
+            Event::WakeSink { sink } => self.with_sink(sink, |node, world| {
+                if node.wake_at <= world.now {
+                    node.wake_at = Nanos::MAX;
+                }
+                node.step(world);
+            }),
+            Event::Attempt { sink, attempt } => {
+                self.with_sink(sink, |node, world| node.attempt(world, attempt));
+            }
+            Event::Answer { sink, action, answer } => {
+                self.with_sink(sink, |node, world| node.answered(world, action, answer));
+            }
+            Event::Rebalance => self.rebalance(),
+            Event::RetentionPasses => faults::retention_passes(self),
+            Event::Assign { sink, places, generation } => {
+                if generation == self.generation {
+                    self.with_sink(sink, |node, world| {
+                        if node.alive && world.now >= node.paused_until {
+                            node.generation = generation;
+                            node.assign(world, &places);
+                            world.wake_sink(node, world.now);
+                        }
+                    });
+                }
+            }
         }
     }
 
@@ -226,6 +282,99 @@ impl World {
         let Some(mut taken) = self.captures.get_mut(node).and_then(Option::take) else { return };
         act(&mut taken, self);
         self.captures[node] = Some(taken);
+    }
+
+    pub(crate) fn with_sink(&mut self, sink: usize, act: impl FnOnce(&mut SinkNode, &mut World)) {
+        let Some(mut taken) = self.sinks.get_mut(sink).and_then(Option::take) else { return };
+        act(&mut taken, self);
+        self.sinks[sink] = Some(taken);
+    }
+
+    pub(crate) fn wake_sink(&mut self, node: &mut SinkNode, at: Nanos) {
+        if at < node.wake_at {
+            node.wake_at = at;
+            self.push(at, Event::WakeSink { sink: node.id });
+        }
+    }
+
+    pub(crate) fn start_sink(&mut self) {
+        let id = self.sinks.len();
+        let node = SinkNode::new(id, self);
+        trace!(self, "sink {id} starts");
+        self.sinks.push(Some(node));
+        self.rebalance_soon();
+    }
+
+    pub(crate) fn rebalance_soon(&mut self) {
+        let delay = self.delay(100, 10_000);
+        self.push(self.now + delay, Event::Rebalance);
+    }
+
+    /// The group's members of now share the partitions. Who is paused does not hear of it.
+    fn rebalance(&mut self) {
+        self.generation += 1;
+        let now = self.now;
+        let members: Vec<usize> = self
+            .sinks
+            .iter()
+            .flatten()
+            .filter(|node| node.alive && !node.stopping && now >= node.paused_until)
+            .map(|node| node.id)
+            .collect();
+        trace!(self, "group generation {} of {members:?}", self.generation);
+        let partitions = |(topic, found): (usize, &crate::kafka::Topic)| {
+            (0..found.partitions.len()).map(move |partition| (topic, partition)).collect::<Vec<_>>()
+        };
+        let places: Vec<Place> = self.kafka.topics.iter().enumerate().flat_map(partitions).collect();
+        for (index, sink) in members.iter().enumerate() {
+            self.with_sink(*sink, |node, _| node.revoke());
+            let own = places.iter().enumerate().filter(|(at, _)| at % members.len() == index);
+            let places = own.map(|(_, place)| *place).collect();
+            let delay = self.delay(20, 600);
+            let generation = self.generation;
+            self.push(now + delay, Event::Assign { sink: *sink, places, generation });
+        }
+        if members.len() > 1 {
+            self.fired("group of two sinks");
+        }
+    }
+
+    /// A member of the group commits an offset.
+    pub(crate) fn group_committed(&mut self, place: Place, id: TopicId, offset: i64, metadata: String) {
+        self.checks.offset_committed(&self.kafka, place, id, offset);
+        self.group.insert(place, (offset, metadata));
+    }
+
+    /// Snowflake commits what is due.
+    pub(crate) fn settle(&mut self) {
+        for landed in self.snow.settle(self.now) {
+            self.checks.landed(&self.kafka, &landed, &self.snow.rejected);
+        }
+    }
+
+    /// A partition of a sink stopped for good: is the cause true?
+    pub(crate) fn partition_stopped(&mut self, sink: usize, place: Place, id: TopicId, reason: &StopReason) {
+        let name = reason_name(reason);
+        trace!(self, "sink {sink} stops {place:?}: {}", reason.message);
+        let log = &self.kafka.topics[place.0].partitions[place.1];
+        let channel = channel_name("sink", id, 0, place.1 as i32);
+        let token = self.snow.token(&channel).and_then(|token| token.parse::<OffsetToken>().ok());
+        let group = self.group.get(&place).map(|(offset, _)| *offset as usize);
+        let next = token.map(|token| token.offset as usize + 1).or(group);
+        let is_true = match name.as_str() {
+            "E_TOPIC_TRUNCATED" => next.is_some_and(|next| next > log.entries.len()),
+            "E_RETENTION_GAP" => next.unwrap_or(0) < log.base,
+            "E_TOPIC_RECREATED" => self.facts.topic_recreated,
+            "E_ROWS_REJECTED" => self.snow.errors() > 0,
+            "E_FOREIGN_TOKEN" => self.facts.token_overwritten,
+            _ => false,
+        };
+        if !is_true {
+            let text = format!("sink {sink} stopped {place:?} without cause: {name}: {}", reason.message);
+            self.checks.violate("C6", text);
+        }
+        self.guards.insert(format!("{name} (sink)"));
+        self.stopped_partitions.insert(place);
     }
 
     pub(crate) fn push(&mut self, at: Nanos, event: Event) {
@@ -446,6 +595,11 @@ impl World {
         if !alive && self.capture_stopped.is_none() {
             self.start_capture();
         }
+        let lands = self.sinks.iter().flatten().any(|node| node.alive);
+        if !lands && self.now >= self.sinks_rest_until {
+            self.start_sink();
+        }
+        self.settle();
     }
 
     pub(crate) fn start_capture(&mut self) {
@@ -509,6 +663,14 @@ impl World {
         }
         let txn = &self.kafka.txns[txn];
         self.checks.kafka_committed(&txn.records, txn.position.as_deref());
+        for sink in 0..self.sinks.len() {
+            let at = self.now + self.rng.i64(1..200) * MS;
+            self.with_sink(sink, |node, world| {
+                if node.alive {
+                    world.wake_sink(node, at);
+                }
+            });
+        }
         let cut = self.checks.position.as_ref().and_then(|position| position.open.clone());
         if let Some(open) = cut {
             self.fired("transaction cut");
@@ -597,7 +759,9 @@ impl World {
     }
 
     fn finish(&mut self) {
+        self.settle();
         self.checks.at_rest(&self.kafka, &self.pg, self.capture_stopped.is_some());
+        self.checks.landed_all(&self.kafka, &self.snow, &self.stopped_partitions);
     }
 }
 
