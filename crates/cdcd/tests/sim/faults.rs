@@ -131,7 +131,9 @@ fn kill_all(world: &mut World) {
 }
 
 pub(crate) fn strike(world: &mut World, fault: Fault) {
-    if world.is_calm() || world.capture_stopped.is_some() {
+    let is_sinks = fault as u8 >= RowsRejected as u8
+        || (KillSink as u8..=PartitionsAdded as u8).contains(&(fault as u8));
+    if world.is_calm() || world.capture_stopped.is_some() && !is_sinks {
         return;
     }
     trace!(world, "fault {fault:?}");

@@ -18,28 +18,39 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// Runs seeds on so many threads, one world each.
+fn run_seeds(first: u64, count: u64, threads: u64) -> Tally {
+    let next = std::sync::atomic::AtomicU64::new(first);
+    let work = || {
+        let mut tally = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if seed >= first + count {
+                return tally;
+            }
+            tally.add(world::run(seed, None));
+        }
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let mut all = Tally::default();
+        for handle in handles {
+            all.merge(handle.join().expect("a world does not panic"));
+        }
+        all
+    })
+}
+
 #[test]
 fn no_seed_violates_a_rule() {
     let (first, count) = (number("SIM_SEED", 1), number("SIM_SEEDS", 300));
-    let mut tally = Tally::default();
     let began = std::time::Instant::now();
-    for seed in first..first + count {
-        tally.add(world::run(seed, None));
-    }
-    println!(
-        "{} seeds {} events {} records in {:?}",
-        tally.seeds,
-        tally.events,
-        tally.records,
-        began.elapsed()
-    );
-    for (name, count) in &tally.fired {
-        println!("{name:<40} {:>6.1} %", *count as f64 * 100.0 / tally.seeds as f64);
-    }
-    for (seed, text) in tally.violations.iter().take(12) {
-        println!("seed {seed}: {text}");
-    }
+    let mut tally = run_seeds(first, count, number("SIM_THREADS", 2));
+    let seconds = began.elapsed().as_secs_f64();
+    tally.violations.sort();
+    tally.print(seconds);
     if let Some((seed, _)) = tally.violations.first() {
+        println!("last steps of seed {seed}:");
         for line in world::last_steps(*seed, None, 60) {
             println!("{line}");
         }

@@ -18,7 +18,7 @@ use crate::bugs::Bug;
 use crate::kafka::Record;
 use crate::postgres::TABLES;
 use crate::time::{MS, Nanos, SECOND};
-use crate::world::{Event, World, trace};
+use crate::world::{Event, World};
 
 /// Records of one fetch.
 const FETCH_MAX: usize = 12;
@@ -75,7 +75,7 @@ impl SinkNode {
             mode: TableMode::Merge,
             deletes: if world.soft_deletes { DeleteMode::Soft } else { DeleteMode::Hard },
             batch_rows_max: 9,
-            status_interval: Duration::from_secs(1),
+            status_interval: Duration::from_secs(2),
             merge_interval: Duration::from_secs(20),
             ..Config::default()
         };
@@ -156,7 +156,7 @@ impl SinkNode {
             return world.rebalance_soon();
         }
         let busy = !self.sink.is_idle() || !self.fetched.is_empty();
-        let next = world.now + if busy { 250 * MS } else { 2 * SECOND };
+        let next = world.now + if busy { 500 * MS } else { 2 * SECOND };
         world.wake_sink(self, next);
         let pending = self.sink.stats().rows_pending;
         world.checks.rows_in_flight(pending, self.owned.len(), self.id);
@@ -251,6 +251,14 @@ impl SinkNode {
                     (owned.epoch, owned.next, owned.paused) = (epoch, Some(offset), false);
                     owned.after_records = offset;
                 }
+            }
+            Action::LogEnd { id, epoch } => {
+                let Some(owned) = self.owned.get(&id) else { return };
+                let (topic, partition) = owned.place;
+                let base = world.kafka.topics[topic].partitions[partition].base as i64;
+                let end = world.kafka.stable(topic, partition) as i64;
+                self.sink.handle_log_end(id, epoch, Ok((base, end)));
+                world.fired("end of the log asked for");
             }
             Action::Pause(id) => {
                 if let Some(owned) = self.owned.get_mut(&id) {

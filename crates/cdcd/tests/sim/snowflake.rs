@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cdcd_sink::config::DeleteMode;
 use cdcd_sink::destination::{
     Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch, StoredType, TableColumn, TablePlan,
 };
@@ -244,7 +243,8 @@ impl Snowflake {
         for row in rows.into_iter().filter(|row| row.op != "t" && row.seq > *truncated) {
             apply(target, row, bug);
         }
-        target.retain(|_, row| row.seq >= *truncated && !(plan.deletes == DeleteMode::Hard && row.deleted));
+        // A deleted row stays as the mark that keeps older changes out; hard deletes only hide it.
+        target.retain(|_, row| row.seq >= *truncated);
         for range in &plan.ranges {
             let row = LedgerRow { merged: range.upto.clone(), generation: range.generation + 1 };
             self.ledger.insert((table.clone(), range.channel.clone()), row);

@@ -443,8 +443,8 @@ impl World {
         let next = match self.rng.u8(0..10) {
             _ if self.now < 20 * SECOND => self.delay(100, 1_000),
             0..3 => self.delay(5, 400),
-            3..9 => self.delay(2_000, 20_000),
-            _ => self.delay(20_000, 90_000),
+            3..9 => self.delay(3_000, 50_000),
+            _ => self.delay(50_000, 150_000),
         };
         self.push(self.now + next, Event::Transact);
         if !self.pg.is_up(self.now) || self.pg.quiet {
@@ -820,6 +820,23 @@ impl Tally {
         }
         if let Some((checker, text)) = outcome.violation {
             self.violations.push((outcome.seed, format!("{checker}: {text}")));
+        }
+    }
+
+    /// The table: what fired in which share of the seeds.
+    pub(crate) fn print(&self, seconds: f64) {
+        println!(
+            "{} seeds of one simulated hour, {} events, {} records in {seconds:.1} s: {:.1} seeds/s",
+            self.seeds,
+            self.events,
+            self.records,
+            self.seeds as f64 / seconds
+        );
+        for (name, count) in &self.fired {
+            println!("{name:<40} {:>6.2} %", *count as f64 * 100.0 / self.seeds as f64);
+        }
+        for (seed, text) in self.violations.iter().take(20) {
+            println!("seed {seed}: {text}");
         }
     }
 
