@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use cdcd_capture::position::{Part, Position, SnapshotProgress};
 
+use cdcd_sink::merge::offset_text;
 use cdcd_sink::offset_token::{OffsetToken, TopicId};
 
 use crate::capture_node::{OUTBOX_MAX, QUEUE_MAX};
@@ -334,9 +335,8 @@ impl Checks {
         let Some(topic) = topic.filter(|_| !self.truncated) else { return };
         let key = (kafka.topics[topic].id, partition);
         let mut cursor = self.landing.get(&key).copied().unwrap_or(0);
-        let is_rejected = |offset: usize| {
-            rejected.iter().any(|text| text.starts_with(&id[..8]) && last_number(text) == Some(offset))
-        };
+        let is_rejected =
+            |offset: usize| rejected.contains(&offset_text(&id[..8], partition as i32, offset as i64));
         for text in &landed.offsets {
             let Some(offset) = last_number(text) else {
                 return self.violate("C4", format!("offset {text} cannot be read"));

@@ -18,7 +18,7 @@ use crate::bugs::Bug;
 use crate::kafka::Record;
 use crate::postgres::TABLES;
 use crate::time::{MS, Nanos, SECOND};
-use crate::world::{Event, World};
+use crate::world::{Event, World, trace};
 
 /// Records of one fetch.
 const FETCH_MAX: usize = 12;
@@ -338,6 +338,7 @@ impl SinkNode {
             Action::Open { channel, .. } => {
                 world.fired("channel opened");
                 let mut status = world.snow.open(self.id, channel, bug);
+                trace!(world, "sink {} opens {} at {:?}", self.id, channel.name, status.token);
                 if bug == Some(Bug::ErrorsForgiven) || bug == Some(Bug::ErrorsNotPersisted) {
                     status.rows_error_count = 0;
                 }
@@ -349,7 +350,9 @@ impl SinkNode {
                     _ => world.delay(20, 3_000),
                 };
                 let commit_at = world.now + lag;
-                match world.snow.append(self.id, batch, commit_at, bug) {
+                let appended = world.snow.append(self.id, batch, commit_at, bug);
+                trace!(world, "sink {} appends {} to {appended:?}", self.id, batch.end_token);
+                match appended {
                     Ok(()) => Answer::Done,
                     Err(error) => Answer::Failed(error),
                 }

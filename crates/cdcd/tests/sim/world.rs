@@ -347,7 +347,9 @@ impl World {
 
     /// Snowflake commits what is due.
     pub(crate) fn settle(&mut self) {
-        for landed in self.snow.settle(self.now) {
+        let commits = self.snow.settle(self.now);
+        for landed in commits {
+            trace!(self, "Snowflake commits {}: {:?}", landed.token, landed.offsets);
             self.checks.landed(&self.kafka, &landed, &self.snow.rejected);
         }
     }
