@@ -618,18 +618,19 @@ impl Sink {
             })
             .map(|partition| partition.channel_name().to_owned())
             .collect();
-        let plan = table.plan();
         if !unknown.is_empty() {
+            let plan = table.plan();
             self.set_busy(name);
             let action = Action::Ledger { table: name.to_owned(), plan, channels: unknown };
             return self.out.push_back(action);
         }
-        if plan.current.is_none() {
-            return;
-        }
         let ranges: Vec<MergeRange> =
             users.iter().filter_map(|partition| self.merge_range(partition)).collect();
         if ranges.is_empty() {
+            return;
+        }
+        let plan = table.plan();
+        if plan.current.is_none() {
             return;
         }
         let deletes = table.deletes;

@@ -6,6 +6,8 @@ use cdcd_capture::{Capture, CommitPoint};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::replication::StandbyStatusUpdate;
 
+use crate::faults::Fault;
+
 macro_rules! bugs {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +113,35 @@ bugs! {
 }
 
 impl Bug {
+    /// Faults under which it shows soon.
+    pub(crate) fn focus(self) -> &'static [Fault] {
+        use Fault::*;
+        match self {
+            Bug::OpenForgotten | Bug::OrdinalReset | Bug::OpenNotWritten => &[SlowLarge, KillCapture],
+            Bug::PrefixHashIgnored => &[RowFilter],
+            Bug::PositionReadBeforeFence | Bug::NotFenced | Bug::ProducerReused => {
+                &[SecondCapture, PauseCapture, KillCapture]
+            }
+            Bug::PositionReadTooShort => &[LeaderChange, KillCapture],
+            Bug::SlotAheadFollowed => &[SlotAdvanced],
+            Bug::SlotNotLookedAtAgain => &[SlotAdvancedAtStart],
+            Bug::SlotMadeAgainInSilence => &[SlotDropped],
+            Bug::DivergedFollowed => &[PointInTime],
+            Bug::ServerBehindFollowed => &[OldImage],
+            Bug::TopicIdsIgnored => &[TopicRecreated],
+            Bug::TraceIgnored => &[PositionsLost],
+            Bug::ErrorsForgiven | Bug::ErrorsNotPersisted => &[RowsRejected],
+            Bug::RetentionGapIgnored => &[RetentionPassed],
+            Bug::TruncationIgnored => &[LogTruncated],
+            Bug::DeleteForgetsOrder | Bug::OrderByArrival => &[PartitionsAdded, SnowflakeAway],
+            Bug::ZombieAppends | Bug::MergeWithoutSwap | Bug::StaleRecordsAccepted => {
+                &[PauseSink, ChannelsInvalid]
+            }
+            Bug::StartAtGroupOffset | Bug::OffsetBeyondDurable => &[KillSink, ChannelsInvalid],
+            _ => &[KillCapture, CrashPostgres],
+        }
+    }
+
     /// What a commit point becomes.
     pub(crate) fn bends(self, point: &mut CommitPoint, capture: &Capture, _keepalive: u64) {
         match self {

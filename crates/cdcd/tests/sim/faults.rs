@@ -117,6 +117,12 @@ pub(crate) fn schedule(world: &mut World) {
         let fault = [KillCapture, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..4)];
         world.push(at, Event::Fault(fault));
     }
+    for fault in world.focus {
+        for _ in 0..4 {
+            let at = world.between(20 * SECOND, CALM - 4 * MINUTE);
+            world.push(at, Event::Fault(*fault));
+        }
+    }
     if world.rng.u8(0..100) < 55 {
         let at = world.between(8 * MINUTE, 45 * MINUTE);
         let fault = ENDING[world.rng.usize(0..ENDING.len())];

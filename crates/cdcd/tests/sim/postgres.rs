@@ -89,7 +89,6 @@ pub(crate) struct Slot {
 /// A replication connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) id: u64,
     next: usize,
     /// Rendered frames of the transaction that is being sent.
     rendered: VecDeque<(u64, Vec<u8>)>,
@@ -347,7 +346,6 @@ impl Postgres {
         let from = from.max(slot.confirmed);
         let next = self.log.partition_point(|tx| tx.commit_lsn < from);
         let wire = Wire {
-            id,
             next,
             rendered: VecDeque::new(),
             inbox: VecDeque::new(),

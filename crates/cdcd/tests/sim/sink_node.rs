@@ -156,7 +156,7 @@ impl SinkNode {
             return world.rebalance_soon();
         }
         let busy = !self.sink.is_idle() || !self.fetched.is_empty();
-        let next = world.now + if busy { 500 * MS } else { 2 * SECOND };
+        let next = world.now + if busy { SECOND } else { 5 * SECOND };
         world.wake_sink(self, next);
         let pending = self.sink.stats().rows_pending;
         world.checks.rows_in_flight(pending, self.owned.len(), self.id);

@@ -105,6 +105,8 @@ pub(crate) struct World {
     pub(crate) stopped_partitions: BTreeSet<Place>,
     pub(crate) checks: Checks,
     pub(crate) bug: Option<Bug>,
+    /// Faults that come more often than the seed has it.
+    pub(crate) focus: &'static [Fault],
     /// Faults and guards that fired.
     pub(crate) fired: BTreeSet<&'static str>,
     pub(crate) guards: BTreeSet<String>,
@@ -144,7 +146,7 @@ macro_rules! trace {
 pub(crate) use trace;
 
 impl World {
-    pub(crate) fn new(seed: u64, bug: Option<Bug>, tracing: bool) -> Self {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>, focus: &'static [Fault], tracing: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66);
         let system_id = 7_400_000_000_000_000_000 + rng.u64(0..1_000_000);
         let settings = settings::source(rng.bool());
@@ -170,6 +172,7 @@ impl World {
             stopped_partitions: BTreeSet::new(),
             checks: Checks::default(),
             bug,
+            focus,
             fired: BTreeSet::new(),
             guards: BTreeSet::new(),
             tracing,
@@ -778,8 +781,8 @@ pub(crate) struct Outcome {
 }
 
 /// Runs one seed.
-pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Outcome {
-    let mut world = World::new(seed, bug, false);
+pub(crate) fn run(seed: u64, bug: Option<Bug>, focus: &'static [Fault]) -> Outcome {
+    let mut world = World::new(seed, bug, focus, false);
     world.run();
     Outcome {
         seed,
@@ -793,7 +796,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Outcome {
 
 /// Runs one seed again and gives its last steps.
 pub(crate) fn last_steps(seed: u64, bug: Option<Bug>, steps: usize) -> Vec<String> {
-    let mut world = World::new(seed, bug, true);
+    let mut world = World::new(seed, bug, &[], true);
     world.run();
     let skip = world.lines.len().saturating_sub(steps);
     world.lines.into_iter().skip(skip).collect()
