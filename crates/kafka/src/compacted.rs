@@ -13,7 +13,13 @@ use crate::error::Error;
 /// Bound on reading the whole topic; it holds a handful of records between two compactions.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long an empty fetch before the listed end is taken for a new leader's; its followers ask twice a second.
+const LAG_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Reads partition 0 to its end. An absent topic has no values. Blocks.
+///
+/// The end is the one that ListOffsets tells: a new leader answers that only when it knows all that is committed
+/// (KIP-207), while its first fetches may come up empty before the newest records.
 ///
 /// # Errors
 /// [`Error::Client`] if the topic cannot be read to its end within a minute.
@@ -36,7 +42,13 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
         .add_partition_offset(topic, 0, Offset::Beginning)
         .and_then(|()| consumer.assign(&assignment))
         .map_err(|error| Error::client(doing(), error))?;
-    let deadline = Instant::now() + READ_TIMEOUT;
+    let began = Instant::now();
+    let deadline = began + READ_TIMEOUT;
+    let end = match consumer.fetch_watermarks(topic, 0, READ_TIMEOUT) {
+        Ok((_, end)) => end,
+        Err(error) if is_absent(&error) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(Error::client(doing(), error)),
+    };
     let mut values = BTreeMap::new();
     loop {
         match consumer.poll(Duration::from_millis(100)) {
@@ -47,10 +59,10 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
                     None => values.remove(&key),
                 };
             }
+            Some(Err(KafkaError::PartitionEOF(_)))
+                if is_before(&consumer, topic, end) && began.elapsed() < LAG_PATIENCE => {}
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(values),
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ))) => return Ok(values),
+            Some(Err(error)) if is_absent(&error) => return Ok(values),
             Some(Err(error)) => return Err(Error::client(doing(), error)),
             None if Instant::now() > deadline => {
                 return Err(Error::client(
@@ -61,4 +73,17 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
             None => {}
         }
     }
+}
+
+/// Whether there is no such topic.
+fn is_absent(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownTopicOrPartition | UnknownTopic))
+}
+
+/// Whether the client has yet to read what lies before `end`. Its position covers the marks of transactions, too.
+fn is_before(consumer: &BaseConsumer, topic: &str, end: i64) -> bool {
+    let position = consumer.position().ok();
+    let position = position.and_then(|list| list.find_partition(topic, 0).map(|found| found.offset()));
+    matches!(position, Some(Offset::Offset(offset)) if offset < end)
 }

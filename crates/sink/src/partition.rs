@@ -185,7 +185,7 @@ impl Partition {
     /// whoever had the channel meanwhile may have gone further.
     pub(crate) fn is_behind(&self, status: &ChannelStatus) -> bool {
         let token = read_token(status.token.as_deref(), self.identity()).ok().flatten();
-        token.is_some_and(|token| token.offset + 1 > self.high.max(self.position))
+        token.is_some_and(|token| token.offset + 1 > self.high)
     }
 
     /// Where the log begins and ends now.
@@ -222,7 +222,9 @@ impl Partition {
             return Err(distrust(Doubt::WentBack { from, to: token.offset }));
         }
         let next = token.offset + 1;
-        if next > self.high.max(self.position) {
+        // Not compared with our own position: before the first record that is the group's offset, which a log that
+        // was cut has lost just the same.
+        if next > self.high {
             let message =
                 format!("the channel is at offset {} but the log ends at {}", token.offset, self.high);
             return Err(StopReason::guard("E_TOPIC_TRUNCATED", message));

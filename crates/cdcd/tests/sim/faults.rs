@@ -43,6 +43,7 @@ pub(crate) enum Fault {
     LogTruncated,
     RetentionPassed,
     TokenOverwritten,
+    CommitsStall,
 }
 
 use Fault::*;
@@ -96,6 +97,8 @@ const ENDING: &[Fault] = &[
     RetentionPassed,
     RetentionPassed,
     TokenOverwritten,
+    CommitsStall,
+    CommitsStall,
 ];
 
 /// Draws what will go wrong.
@@ -209,7 +212,9 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         KillSink | StopSink | PauseSink | JoinSink | ChannelsInvalid | SnowflakeAway | PartitionsAdded => {
             strike_sink(world, fault);
         }
-        RowsRejected | LogTruncated | RetentionPassed | TokenOverwritten => end_sink(world, fault),
+        RowsRejected | LogTruncated | RetentionPassed | TokenOverwritten | CommitsStall => {
+            end_sink(world, fault)
+        }
         _ => end_well_or_not(world, fault),
     }
 }
@@ -306,6 +311,10 @@ fn end_sink(world: &mut World, fault: Fault) {
             world.sinks_rest_until = world.now + rest;
             world.push(world.now + rest - SECOND, Event::RetentionPasses);
         }
+        CommitsStall => {
+            world.facts.commits_stall = true;
+            world.fired("commits stall");
+        }
         _ => {
             world.snow.overwrite_tokens("4711");
             world.facts.token_overwritten = true;
@@ -322,7 +331,6 @@ pub(crate) fn retention_passes(world: &mut World) {
             world.kafka.topics[topic].partitions[partition].base = end;
         }
     }
-    world.checks.truncated = true;
     world.fired("retention passed the sink");
 }
 

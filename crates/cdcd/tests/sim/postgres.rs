@@ -89,6 +89,7 @@ pub(crate) struct Slot {
 /// A replication connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
+    start: u64,
     next: usize,
     /// Rendered frames of the transaction that is being sent.
     rendered: VecDeque<(u64, Vec<u8>)>,
@@ -346,6 +347,7 @@ impl Postgres {
         let from = from.max(slot.confirmed);
         let next = self.log.partition_point(|tx| tx.commit_lsn < from);
         let wire = Wire {
+            start: from,
             next,
             rendered: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -370,6 +372,10 @@ impl Postgres {
         let mut sent = false;
         while wire.in_flight < WINDOW {
             if wire.rendered.is_empty() {
+                // Whatever commits before the start is skipped, also what is yet to commit.
+                while self.log.get(wire.next).is_some_and(|tx| tx.commit_lsn < wire.start) {
+                    wire.next += 1;
+                }
                 let Some(tx) = self.log.get(wire.next) else {
                     // Caught up: a keepalive tells how far.
                     if wire.sent_lsn < self.flushed {

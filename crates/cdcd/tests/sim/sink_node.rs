@@ -119,7 +119,7 @@ impl SinkNode {
                 table: TABLES[place.0].to_uppercase(),
                 low: if world.bug == Some(Bug::RetentionGapIgnored) { 0 } else { log.base as i64 },
                 high: match world.bug {
-                    Some(Bug::TruncationIgnored) => i64::MAX - 1,
+                    Some(Bug::TruncationIgnored) => 1 << 40,
                     _ => world.kafka.stable(place.0, place.1) as i64,
                 },
                 initial: committed.as_ref().map_or(log.base as i64, |(offset, _)| *offset),
@@ -240,7 +240,6 @@ impl SinkNode {
                     let offset = usize::try_from(offset).unwrap_or(0);
                     let committed = world.group.get(&owned.place).map(|(offset, _)| *offset as usize);
                     let offset = match world.bug {
-                        Some(Bug::StartAtGroupOffset) => committed.unwrap_or(offset),
                         Some(Bug::NullTokenStartsAtEnd) => {
                             let has_token = committed.is_some_and(|committed| committed < offset);
                             let end = world.kafka.stable(owned.place.0, owned.place.1);
@@ -342,10 +341,14 @@ impl SinkNode {
                 if bug == Some(Bug::ErrorsForgiven) || bug == Some(Bug::ErrorsNotPersisted) {
                     status.rows_error_count = 0;
                 }
+                if bug == Some(Bug::StartAtGroupOffset) {
+                    status.token = None;
+                }
                 Answer::Opened(status)
             }
             Action::Append { batch, .. } => {
                 let lag = match world.rng.u8(0..20) {
+                    _ if world.facts.commits_stall && !world.is_calm() => 400 * SECOND,
                     0 if !world.is_calm() => world.delay(5_000, 60_000),
                     _ => world.delay(20, 3_000),
                 };

@@ -52,6 +52,8 @@ struct Open {
     buffered: VecDeque<Buffered>,
     accepted: Option<String>,
     is_invalid: bool,
+    /// How often another process took the channel over.
+    takeovers: u32,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +134,7 @@ impl Snowflake {
     pub(crate) fn open(&mut self, process: usize, channel: &Channel, bug: Option<Bug>) -> ChannelStatus {
         let open = self.channels.entry(channel.name.clone()).or_default();
         open.table.clone_from(&channel.table);
+        open.takeovers += u32::from(open.owner.is_some_and(|(owner, _)| owner != process));
         if bug != Some(Bug::ZombieAppends) {
             open.owner = Some((process, channel.epoch));
             open.buffered.clear();
@@ -193,6 +196,10 @@ impl Snowflake {
 
     pub(crate) fn token(&self, channel: &str) -> Option<&str> {
         self.channels.get(channel)?.token.as_deref()
+    }
+
+    pub(crate) fn takeovers(&self, channel: &str) -> u32 {
+        self.channels.get(channel).map_or(0, |open| open.takeovers)
     }
 
     pub(crate) fn errors(&self) -> u64 {

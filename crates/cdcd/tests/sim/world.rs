@@ -133,6 +133,8 @@ pub(crate) struct Truth {
     pub(crate) tries: u32,
     pub(crate) topic_recreated: bool,
     pub(crate) token_overwritten: bool,
+    /// Snowflake takes more than the deadline to commit.
+    pub(crate) commits_stall: bool,
 }
 
 macro_rules! trace {
@@ -372,6 +374,9 @@ impl World {
             "E_TOPIC_RECREATED" => self.facts.topic_recreated,
             "E_ROWS_REJECTED" => self.snow.errors() > 0,
             "E_FOREIGN_TOKEN" => self.facts.token_overwritten,
+            "E_NOT_COMMITTED" => self.facts.commits_stall,
+            // Two processes that take the channel from each other.
+            "E_CHANNEL_LOST" => self.snow.takeovers(&channel) >= 2,
             _ => false,
         };
         if !is_true {
@@ -488,7 +493,9 @@ impl World {
             }
             let tx = &self.pg.running[index];
             let known = self.pg.see(tx, at);
-            let truncates = tx.locks.is_empty() && self.pg.running.len() == 1 && self.rng.u8(0..120) == 0;
+            let truncates = tx.locks.is_empty()
+                && self.pg.running.len() == 1
+                && self.rng.u8(0..if self.now < 20 * SECOND { 16 } else { 120 }) == 0;
             let row = self.row();
             let op = match (known, copy_lsn, self.rng.u8(0..20)) {
                 (None, _, _) => Op::Insert { at, row },
@@ -763,9 +770,29 @@ impl World {
         }
     }
 
+    /// C6 the other way round: a token beyond the log must have stopped its partition.
+    fn truncation_was_told(&mut self) {
+        for (topic, found) in self.kafka.topics.iter().enumerate() {
+            for (partition, log) in found.partitions.iter().enumerate() {
+                let channel = channel_name("sink", found.id, 0, partition as i32);
+                let token = self.snow.token(&channel).and_then(|token| token.parse::<OffsetToken>().ok());
+                let is_beyond = token.is_some_and(|token| token.offset as usize + 1 > log.entries.len());
+                if is_beyond && !self.stopped_partitions.contains(&(topic, partition)) {
+                    let place = (topic, partition);
+                    self.checks
+                        .violate("C6", format!("{place:?}: a token lies beyond the log, and nobody said so"));
+                    return;
+                }
+            }
+        }
+    }
+
     fn finish(&mut self) {
         self.settle();
         self.checks.at_rest(&self.kafka, &self.pg, self.capture_stopped.is_some());
+        if self.checks.truncated {
+            self.truncation_was_told();
+        }
         self.checks.landed_all(&self.kafka, &self.snow, &self.stopped_partitions);
     }
 }
@@ -801,6 +828,80 @@ pub(crate) fn last_steps(seed: u64, bug: Option<Bug>, steps: usize) -> Vec<Strin
     let skip = world.lines.len().saturating_sub(steps);
     world.lines.into_iter().skip(skip).collect()
 }
+
+/// Every class of fault, and every guard that one of them must end in.
+const MUST_FIRE: &[&str] = &[
+    "capture killed",
+    "stopped in order",
+    "stopped inside of a transaction",
+    "capture paused",
+    "second capture started",
+    "predecessor evicted",
+    "PostgreSQL crashed",
+    "replication cut",
+    "replication stalled",
+    "server hung up",
+    "large transaction",
+    "transaction cut",
+    "snapshot read",
+    "snapshot continued",
+    "snapshot interrupted in order",
+    "Kafka away",
+    "position topic's leader changed",
+    "EndTxn reply lost",
+    "EndTxn request lost",
+    "EndTxn late",
+    "unknown outcome",
+    "transaction timed out",
+    "request lost",
+    "slot advanced by a stranger",
+    "slot advanced before the start",
+    "slot dropped",
+    "slot made again",
+    "slot invalidated",
+    "slot of another plugin",
+    "another server",
+    "old primary",
+    "recovered to a point in time",
+    "old image of the server",
+    "row filter changed",
+    "topic made again",
+    "positions lost",
+    "another Kafka cluster",
+    "sink killed",
+    "sink stopped in order",
+    "sink paused",
+    "group of two sinks",
+    "channels invalidated",
+    "Snowflake away",
+    "Snowflake's answer lost",
+    "partitions added",
+    "ledger moved on",
+    "end of the log asked for",
+    "rows rejected",
+    "log truncated",
+    "retention passed the sink",
+    "token overwritten",
+    "E_FENCED",
+    "E_GAP_SLOT_AHEAD",
+    "E_GAP_SLOT_LOST",
+    "E_SLOT_MISSING",
+    "E_SLOT_FOREIGN",
+    "E_DIVERGED",
+    "E_TIMELINE",
+    "E_SERVER_BEHIND",
+    "E_TOPIC_RECREATED",
+    "E_POSITION_MISSING",
+    "E_CLUSTER_CHANGED",
+    "E_NONDETERMINISTIC_REPLAY",
+    "E_SNAPSHOT_TRUNCATED",
+    "E_NOT_COMMITTED (sink)",
+    "E_TOPIC_TRUNCATED (sink)",
+    "E_TOPIC_RECREATED (sink)",
+    "E_RETENTION_GAP (sink)",
+    "E_ROWS_REJECTED (sink)",
+    "E_FOREIGN_TOKEN (sink)",
+];
 
 /// Counts over many seeds.
 #[derive(Default)]
@@ -843,6 +944,12 @@ impl Tally {
         for (seed, text) in self.violations.iter().take(20) {
             println!("seed {seed}: {text}");
         }
+    }
+
+    /// What must fire in at least one seed of a hundred, and did not.
+    pub(crate) fn rare(&self) -> Vec<&'static str> {
+        let share = |name: &str| self.fired.get(name).copied().unwrap_or(0) * 100;
+        MUST_FIRE.iter().filter(|name| share(name) < self.seeds).copied().collect()
     }
 
     pub(crate) fn merge(&mut self, other: Tally) {
