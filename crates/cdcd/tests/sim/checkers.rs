@@ -432,10 +432,8 @@ impl Checks {
 
     /// At the end of the hour.
     pub(crate) fn at_rest(&mut self, kafka: &Kafka, pg: &Postgres, stopped: bool) {
-        if !stopped {
-            if let Some(change) = self.waiting() {
-                self.violate("C1", format!("{:x}/{} never came", change.commit_lsn, change.ordinal));
-            }
+        if !stopped && let Some(change) = self.waiting() {
+            self.violate("C1", format!("{:x}/{} never came", change.commit_lsn, change.ordinal));
         }
         self.partitions_in_order(kafka, stopped);
         self.replica_is_the_source(pg, stopped);

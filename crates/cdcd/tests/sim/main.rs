@@ -58,7 +58,7 @@ fn no_seed_violates_a_rule() {
     tally.print(seconds);
     if let Some((seed, _)) = tally.violations.first() {
         println!("last steps of seed {seed}:");
-        for line in world::last_steps(*seed, None, 60) {
+        for line in world::last_steps(*seed, None, number("SIM_STEPS", 60) as usize) {
             println!("{line}");
         }
     }
@@ -91,6 +91,9 @@ fn every_seeded_bug_is_found() {
         for _ in 0..number("SIM_THREADS", 2) {
             scope.spawn(|| {
                 while let Some(bug) = bugs::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if focused && bugs::RARE.contains(bug) {
+                        continue;
+                    }
                     match seeds_to_find(*bug, most, focused) {
                         Some((seeds, text)) => println!("{bug:?}: seed {seeds}: {text}"),
                         None => missed.lock().expect("no thread panics").push(bug),

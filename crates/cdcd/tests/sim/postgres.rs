@@ -503,8 +503,8 @@ fn render(tx: &Committed, described: &mut [bool; 2], out: &mut VecDeque<(u64, Ve
             Op::Truncate { tables } => tables,
             Op::Message => 0,
         };
-        for table in 0..TABLES.len() {
-            if tables & (1 << table) != 0 && !std::mem::replace(&mut described[table], true) {
+        for (table, described) in described.iter_mut().enumerate() {
+            if tables & (1 << table) != 0 && !std::mem::replace(described, true) {
                 out.push_back((0, frame(0, &relation(table))));
             }
         }

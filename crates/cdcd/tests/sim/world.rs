@@ -400,7 +400,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, line: String) {
-        if self.lines.len() >= 400 {
+        if self.lines.len() >= 4_000 {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
