@@ -423,9 +423,20 @@ impl Capture {
         self.engine.last_boundary
     }
 
-    /// Covered by a durable position: what the server may forget.
+    /// Highest LSN received on this connection: the end of a transaction, or a keepalive's.
+    pub fn received(&self) -> Lsn {
+        self.engine.progress.highest_received()
+    }
+
+    /// Covered by a durable position.
     pub fn flushed(&self) -> Lsn {
         self.engine.progress.flushed()
+    }
+
+    /// What the server may be told to forget: covered by a durable position, and received on this connection. A
+    /// server takes an LSN beyond its log without a word and skips changes from then on.
+    pub fn acknowledgeable(&self) -> Lsn {
+        self.engine.progress.acknowledgeable()
     }
 
     /// Whether a transaction is being received.

@@ -65,6 +65,16 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// A table was truncated between two attempts of its snapshot: what is in Kafka of it is of two times, and the
+    /// truncate would be wrong for one of them.
+    #[error(
+        "E_SNAPSHOT_TRUNCATED: table {table} was truncated between two attempts of its snapshot: a part of its rows \
+         is older, a part is newer"
+    )]
+    SnapshotTruncated {
+        /// `schema.table`
+        table: String,
+    },
     /// A stored position that cannot be read.
     #[error("the stored position is unreadable: {0}")]
     Position(String),
@@ -82,6 +92,10 @@ impl Error {
             Error::Conversion { .. } => Some(
                 "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \
                  event.converting.failure.handling.mode=warn to write null instead",
+            ),
+            Error::SnapshotTruncated { .. } => Some(
+                "start anew with a snapshot under another connector name, or skip truncate events \
+                 (skipped.operations=t)",
             ),
             Error::Nondeterministic { .. } => Some(
                 "the publication, its row filters or column lists changed inside of this transaction: set them back \

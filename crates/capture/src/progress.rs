@@ -155,8 +155,18 @@ impl Progress {
         self.flushed
     }
 
+    /// Highest LSN received on this connection.
+    pub(crate) fn highest_received(&self) -> Lsn {
+        self.received
+    }
+
+    /// Covered by a durable position, and received on this connection.
+    pub(crate) fn acknowledgeable(&self) -> Lsn {
+        self.flushed.min(self.received)
+    }
+
     pub(crate) fn poll_status_update(&mut self, now: i64) -> Option<StandbyStatusUpdate> {
-        let flushed = self.flushed.min(self.received);
+        let flushed = self.acknowledgeable();
         let progressed =
             flushed > self.acknowledged && now >= self.last_status_at.saturating_add(STATUS_INTERVAL_NS);
         let due = now >= self.last_status_at.saturating_add(self.status_interval_ns);
@@ -201,7 +211,9 @@ mod tests {
     #[test]
     fn nothing_above_what_this_connection_received_is_acknowledged() {
         let mut progress = progress(1000);
+        assert_eq!(progress.acknowledgeable(), Lsn::ZERO);
         progress.received(Lsn(7));
+        assert_eq!(progress.acknowledgeable(), Lsn(7));
         assert_eq!(progress.poll_status_update(0).unwrap().flushed, Lsn(7));
     }
 

@@ -112,14 +112,7 @@ impl Reread {
         if !table.parts.iter().any(seen) {
             return Ok(false);
         }
-        Err(Error::Table {
-            table: table.name.clone(),
-            what: "it was truncated between two attempts of its snapshot: a part of its rows is older, a part is newer"
-                .to_owned(),
-            hint: "start anew with a snapshot under another connector name, or skip truncate events \
-                   (skipped.operations=t)"
-                .to_owned(),
-        })
+        Err(Error::SnapshotTruncated { table: table.name.clone() })
     }
 }
 

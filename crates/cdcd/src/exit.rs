@@ -98,7 +98,9 @@ impl From<cdcd_capture::Error> for Failure {
         let hint = error.hint().map(str::to_owned);
         let exit = match &error {
             cdcd_capture::Error::Decode { .. } | cdcd_capture::Error::Protocol { .. } => Exit::Unexpected,
-            cdcd_capture::Error::Position(_) | cdcd_capture::Error::Nondeterministic { .. } => Exit::Guard,
+            cdcd_capture::Error::Position(_)
+            | cdcd_capture::Error::Nondeterministic { .. }
+            | cdcd_capture::Error::SnapshotTruncated { .. } => Exit::Guard,
             _ => Exit::Configuration,
         };
         let failure = Failure::new(exit, error);

@@ -319,6 +319,22 @@ impl<D: Destination + 'static> Run<D> {
                     self.consumer.begin(topic, *partition, epoch, offset);
                 }
             }
+            Action::LogEnd { id, epoch } => {
+                if let Some((topic, partition)) = place(&id) {
+                    let (config, topic, partition) =
+                        (self.settings.consumer.clone(), Arc::clone(topic), *partition);
+                    self.tasks.spawn(async move {
+                        let asked = tokio::task::spawn_blocking(move || {
+                            cdcd_kafka::progress::log_end(&config, &topic, partition)
+                        });
+                        let answer = match asked.await {
+                            Ok(answer) => answer.map_err(|error| chain(&error)),
+                            Err(error) => Err(error.to_string()),
+                        };
+                        Done::LogEnd { id, epoch, answer }
+                    });
+                }
+            }
             Action::Pause(id) => {
                 if let Some((topic, partition)) = place(&id) {
                     self.consumer.pause(topic, *partition);
@@ -383,6 +399,7 @@ impl<D: Destination + 'static> Run<D> {
             }
             Done::Ledger { table, answer } => self.sink.handle_ledger(&table, answer, now),
             Done::Merged { table, plan, answer } => self.sink.handle_merged(&table, &plan, answer, now),
+            Done::LogEnd { id, epoch, answer } => self.sink.handle_log_end(id, epoch, answer),
             Done::DeadLetter { id, epoch, offset, written } => {
                 self.sink.handle_dead_lettered(id, epoch, offset, written);
             }

@@ -1,6 +1,6 @@
 //! The newest value of each key of a small, compacted topic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,7 +13,13 @@ use crate::error::Error;
 /// Bound on reading the whole topic; it holds a handful of records between two compactions.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long an empty fetch before the listed end is taken for a new leader's; its followers ask twice a second.
+const LAG_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Reads all partitions to their ends. An absent topic has no values. Blocks.
+///
+/// The end is the one that ListOffsets tells: a new leader answers that only when it knows all that is committed
+/// (KIP-207), while its first fetches may come up empty before the newest records.
 ///
 /// # Errors
 /// [`Error::Client`] if the topic cannot be read to its end within a minute.
@@ -34,15 +40,21 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
     let failed = |error| Error::client(doing(), error);
     let metadata = consumer.fetch_metadata(Some(topic), READ_TIMEOUT).map_err(failed)?;
     let mut assignment = TopicPartitionList::new();
+    let mut ends = BTreeMap::new();
     for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
         assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).map_err(failed)?;
+        match consumer.fetch_watermarks(topic, partition.id(), READ_TIMEOUT) {
+            Ok((_, end)) => ends.insert(partition.id(), end),
+            Err(error) if is_absent(&error) => return Ok(BTreeMap::new()),
+            Err(error) => return Err(failed(error)),
+        };
     }
-    let mut open: BTreeSet<i32> = assignment.elements().iter().map(|element| element.partition()).collect();
-    if open.is_empty() {
+    if ends.is_empty() {
         return Ok(BTreeMap::new());
     }
     consumer.assign(&assignment).map_err(failed)?;
-    let deadline = Instant::now() + READ_TIMEOUT;
+    let began = Instant::now();
+    let deadline = began + READ_TIMEOUT;
     let mut values = BTreeMap::new();
     loop {
         match consumer.poll(Duration::from_millis(100)) {
@@ -54,14 +66,16 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
                 };
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                open.remove(&partition);
-                if open.is_empty() {
+                let end = ends.get(&partition).copied().unwrap_or_default();
+                if is_before(&consumer, topic, partition, end) && began.elapsed() < LAG_PATIENCE {
+                    continue;
+                }
+                ends.remove(&partition);
+                if ends.is_empty() {
                     return Ok(values);
                 }
             }
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ))) => return Ok(values),
+            Some(Err(error)) if is_absent(&error) => return Ok(values),
             Some(Err(error)) => return Err(Error::client(doing(), error)),
             None if Instant::now() > deadline => {
                 return Err(Error::client(
@@ -72,4 +86,18 @@ pub fn read(config: &ClientConfig, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<
             None => {}
         }
     }
+}
+
+/// Whether there is no such topic.
+fn is_absent(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownTopicOrPartition | UnknownTopic))
+}
+
+/// Whether the client has yet to read what lies before `end`. Its position covers the marks of transactions, too.
+fn is_before(consumer: &BaseConsumer, topic: &str, partition: i32, end: i64) -> bool {
+    let position = consumer.position().ok();
+    let position =
+        position.and_then(|list| list.find_partition(topic, partition).map(|found| found.offset()));
+    matches!(position, Some(Offset::Offset(offset)) if offset < end)
 }

@@ -59,6 +59,18 @@ pub fn read(config: &ClientConfig, topics: &[String]) -> Result<Vec<PartitionPro
     committed.elements().into_iter().map(one).collect()
 }
 
+/// First offset and end of one partition's log, as far as records are committed. Blocks.
+///
+/// # Errors
+/// [`Error::Client`] if the partition's leader does not answer.
+pub fn log_end(config: &ClientConfig, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    let failed = |error| Error::client(format!("asking for the end of {topic}-{partition}"), error);
+    let mut config = config.clone();
+    config.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
+    let consumer: BaseConsumer = config.to_rdkafka().create().map_err(failed)?;
+    consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)
+}
+
 /// The first of `topics` that holds a record. Blocks.
 ///
 /// # Errors

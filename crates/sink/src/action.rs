@@ -142,6 +142,13 @@ pub enum Action {
         /// The channels.
         channels: Vec<Channel>,
     },
+    /// Ask Kafka where the log begins and ends now; answer with [`Sink::handle_log_end`].
+    LogEnd {
+        /// Which partition.
+        id: PartitionId,
+        /// Epoch for the answer.
+        epoch: u64,
+    },
     /// Hold back records of a partition.
     Pause(PartitionId),
     /// Deliver them again.

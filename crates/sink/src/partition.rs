@@ -92,6 +92,17 @@ pub(crate) struct Partition {
     pub(crate) committed: Option<i64>,
     pub(crate) commit_at: Duration,
     pub(crate) paused: bool,
+    /// How the channel opened, while the end of the log is asked for.
+    pub(crate) opened_as: Option<ChannelStatus>,
+}
+
+/// What a channel's word about its token comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// So many rows became durable.
+    Durable(u64),
+    /// The token is of a batch that we did not send: somebody else has the channel, or had it.
+    NotOurs(i64),
 }
 
 impl Partition {
@@ -130,6 +141,7 @@ impl Partition {
             committed: assignment.group.as_ref().map(|group| group.offset),
             commit_at: now,
             paused: false,
+            opened_as: None,
         }
     }
 
@@ -156,6 +168,7 @@ impl Partition {
         self.letters.clear();
         self.paused = false;
         self.at_end = false;
+        self.opened_as = None;
     }
 
     /// Counts an open without progress; `Err` when there were too many.
@@ -166,6 +179,18 @@ impl Partition {
             return Err(StopReason::guard("E_CHANNEL_LOST", message));
         }
         Ok(())
+    }
+
+    /// Whether the channel's token lies beyond the log as we know it. What we know is as old as the assignment:
+    /// whoever had the channel meanwhile may have gone further.
+    pub(crate) fn is_behind(&self, status: &ChannelStatus) -> bool {
+        let token = read_token(status.token.as_deref(), self.identity()).ok().flatten();
+        token.is_some_and(|token| token.offset + 1 > self.high)
+    }
+
+    /// Where the log begins and ends now.
+    pub(crate) fn log_ends(&mut self, low: i64, high: i64) {
+        (self.low, self.high) = (low, high);
     }
 
     /// Takes the answer to an open: where to go on, or why not to.
@@ -197,7 +222,9 @@ impl Partition {
             return Err(distrust(Doubt::WentBack { from, to: token.offset }));
         }
         let next = token.offset + 1;
-        if next > self.high.max(self.position) {
+        // Not compared with our own position: before the first record that is the group's offset, which a log that
+        // was cut has lost just the same.
+        if next > self.high {
             let message =
                 format!("the channel is at offset {} but the log ends at {}", token.offset, self.high);
             return Err(StopReason::guard("E_TOPIC_TRUNCATED", message));
@@ -290,51 +317,47 @@ impl Partition {
         }
     }
 
-    /// Takes the channel's word about what is committed. Gives the number of rows that became durable.
-    pub(crate) fn committed_status(&mut self, status: &ChannelStatus) -> Result<u64, StopReason> {
+    /// Takes the channel's word about what is committed.
+    pub(crate) fn committed_status(&mut self, status: &ChannelStatus) -> Result<Verdict, StopReason> {
         let token = read_token(status.token.as_deref(), self.identity()).map_err(distrust)?;
         check_rejected(status, self.baseline.errors).map_err(distrust)?;
         let Some(token) = token else {
             return match self.durable {
                 Some(_) => Err(StopReason::guard("E_CHANNEL_LOST", "the channel forgot its offset token")),
-                None => Ok(0),
+                None => Ok(Verdict::Durable(0)),
             };
         };
         match self.durable {
             Some(from) if token.offset < from => {
                 return Err(distrust(Doubt::WentBack { from, to: token.offset }));
             }
-            Some(from) if token.offset == from => return Ok(0),
+            Some(from) if token.offset == from => return Ok(Verdict::Durable(0)),
             _ => {}
         }
         let Some(at) = self.undurable.iter().position(|batch| batch.token == token) else {
             // The commit may overtake the answer to the append.
             let in_flight = self.in_flight.as_ref().is_some_and(|(_, sent)| *sent == token);
-            return if in_flight {
-                Ok(0)
-            } else {
-                Err(distrust(Doubt::InsideBatch { offset: token.offset }))
-            };
+            return Ok(if in_flight { Verdict::Durable(0) } else { Verdict::NotOurs(token.offset) });
         };
         if !check_rows(status, &token, self.baseline).map_err(distrust)? {
-            return Ok(0);
+            return Ok(Verdict::Durable(0));
         }
         let before = self.durable_rows;
         self.undurable.drain(..=at);
         self.durable = Some(token.offset);
         self.durable_rows = token.rows;
         self.reopens = 0;
-        Ok(token.rows.saturating_sub(before))
+        Ok(Verdict::Durable(token.rows.saturating_sub(before)))
     }
 
     pub(crate) fn awaits_durability(&self) -> bool {
         !self.undurable.is_empty()
     }
 
-    /// A batch that has been waiting for too long.
-    pub(crate) fn overdue(&self, now: Duration, deadline: Duration) -> Option<StopReason> {
+    /// A batch that was waiting for too long when the channel was asked, at `asked_at`.
+    pub(crate) fn overdue(&self, asked_at: Duration, deadline: Duration) -> Option<StopReason> {
         let oldest = self.undurable.front()?;
-        (now.saturating_sub(oldest.accepted_at) > deadline).then(|| {
+        (asked_at.saturating_sub(oldest.accepted_at) > deadline).then(|| {
             let message = format!(
                 "rows from offset {} on were accepted {} s ago and are still not committed",
                 oldest.first_offset,
@@ -391,7 +414,6 @@ fn distrust(doubt: Doubt) -> StopReason {
         Doubt::Rejected { .. } => "E_ROWS_REJECTED",
         Doubt::ForeignToken => "E_FOREIGN_TOKEN",
         Doubt::WentBack { .. } => "E_TOKEN_WENT_BACK",
-        Doubt::InsideBatch { .. } => "E_TOKEN_INSIDE_BATCH",
         Doubt::TooManyRows { .. } => "E_ROW_COUNT",
     };
     StopReason::guard(guard, doubt.to_string())

@@ -4,7 +4,7 @@ use crate::destination::{Channel, ChannelStatus, DestinationError, ErrorKind, Ro
 use crate::dlq::{DeadLetter, error_headers};
 use crate::landing::{Landed, Room, land, land_variant};
 use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor, offset_text};
-use crate::partition::{Partition, Phase};
+use crate::partition::{Partition, Phase, Verdict};
 use crate::row::RowEncoder;
 use crate::stats::Stats;
 use crate::table::{Table, TablePhase};
@@ -310,18 +310,43 @@ impl Sink {
         if partition.epoch != epoch || partition.phase != Phase::Opening {
             return;
         }
-        let accept = self.config.rejected == Rejected::AcceptKnown;
-        let outcome = match answer {
-            Ok(status) => match status.problem.clone() {
-                Some(code) => return self.reopen(id, &format!("the channel opened as {code}")),
-                None => partition.opened(&status, accept),
-            },
-            Err(error) if matches!(error.kind, ErrorKind::Reopen | ErrorKind::Transient) => {
-                return self.reopen(id, &error.to_string());
+        match answer {
+            Ok(ChannelStatus { problem: Some(code), .. }) => {
+                self.reopen(id, &format!("the channel opened as {code}"));
             }
-            Err(error) => Err(stop_reason(&error)),
+            Ok(status) if partition.is_behind(&status) => {
+                partition.opened_as = Some(status);
+                self.out.push_back(Action::LogEnd { id, epoch });
+            }
+            Ok(status) => self.go_on(id, &status),
+            Err(error) if matches!(error.kind, ErrorKind::Reopen | ErrorKind::Transient) => {
+                self.reopen(id, &error.to_string());
+            }
+            Err(error) => self.stop_id(id, stop_reason(&error)),
+        }
+    }
+
+    /// Answer to [`Action::LogEnd`]: first offset and end of the log, or why they are not known.
+    pub fn handle_log_end(&mut self, id: PartitionId, epoch: u64, answer: Result<(i64, i64), String>) {
+        let Some(partition) = self.partitions.get_mut(&id).filter(|partition| partition.epoch == epoch)
+        else {
+            return;
         };
-        match outcome {
+        let Some(status) = partition.opened_as.take() else { return };
+        match answer {
+            Ok((low, high)) => {
+                partition.log_ends(low, high);
+                self.go_on(id, &status);
+            }
+            Err(why) => self.reopen(id, &why),
+        }
+    }
+
+    /// The channel is open: records flow from behind its token.
+    fn go_on(&mut self, id: PartitionId, status: &ChannelStatus) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let accept = self.config.rejected == Rejected::AcceptKnown;
+        match partition.opened(status, accept) {
             Ok(()) => {
                 let (epoch, offset) = (partition.epoch, partition.position);
                 if partition.committed.is_none() {
@@ -370,6 +395,7 @@ impl Sink {
         answer: Result<Vec<(String, ChannelStatus)>, DestinationError>,
         now: Duration,
     ) {
+        let asked_at = self.status_at.get(table).map_or(now, |(_, asked_at)| *asked_at);
         self.status_at.insert(table.to_owned(), (false, now + self.config.status_interval));
         let statuses = match answer {
             Ok(statuses) => statuses,
@@ -393,7 +419,19 @@ impl Sink {
                 Some((_, status)) => match &status.problem {
                     Some(code) => self.reopen(id, &format!("the channel is {code}")),
                     None => match partition.committed_status(status) {
-                        Ok(rows) => self.stats.rows_durable += rows,
+                        Ok(Verdict::Durable(rows)) => {
+                            self.stats.rows_durable += rows;
+                            // Only an answer tells that rows are late: we may have slept, or nobody answered.
+                            if let Some(reason) = partition.overdue(asked_at, self.config.commit_deadline) {
+                                self.stop_id(id, reason);
+                            }
+                        }
+                        Ok(Verdict::NotOurs(offset)) => {
+                            self.reopen(
+                                id,
+                                &format!("its token is at offset {offset}, where we sent no batch"),
+                            );
+                        }
                         Err(reason) => self.stop_id(id, reason),
                     },
                 },
@@ -580,18 +618,19 @@ impl Sink {
             })
             .map(|partition| partition.channel_name().to_owned())
             .collect();
-        let plan = table.plan();
         if !unknown.is_empty() {
+            let plan = table.plan();
             self.set_busy(name);
             let action = Action::Ledger { table: name.to_owned(), plan, channels: unknown };
             return self.out.push_back(action);
         }
-        if plan.current.is_none() {
-            return;
-        }
         let ranges: Vec<MergeRange> =
             users.iter().filter_map(|partition| self.merge_range(partition)).collect();
         if ranges.is_empty() {
+            return;
+        }
+        let plan = table.plan();
+        if plan.current.is_none() {
             return;
         }
         let deletes = table.deletes;
@@ -634,9 +673,6 @@ impl Sink {
         let landing = table.landing_name();
         let draining = table.phase == TablePhase::Draining;
         let Some(partition) = self.partitions.get_mut(&id) else { return };
-        if let Some(reason) = partition.overdue(now, self.config.commit_deadline) {
-            return self.stop_id(id, reason);
-        }
         if partition.phase == Phase::Ready && draining {
             partition.close_batch(landing.clone());
             partition.phase = Phase::Draining;

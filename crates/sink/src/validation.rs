@@ -23,8 +23,6 @@ pub(crate) enum Doubt {
     ForeignToken,
     #[error("the committed offset went back from {from} to {to}")]
     WentBack { from: i64, to: i64 },
-    #[error("the committed offset {offset} lies inside a batch or beyond what was sent")]
-    InsideBatch { offset: i64 },
     #[error("the channel inserted {inserted} rows where {sent} were sent")]
     TooManyRows { inserted: u64, sent: u64 },
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod demo;
 mod differential;
 mod services;
+mod sim;
 mod tidy;
 mod wasm;
 
@@ -32,6 +33,8 @@ enum Task {
     Chaos(chaos::Args),
     /// The same SQL to real Debezium and to cdcd capture, then record against record
     Differential(differential::Args),
+    /// Seeds of the deterministic simulation: a table of what fired, and every violation with its seed
+    Sim(sim::Args),
     /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
     Tidy,
     /// Build the core crates for wasm32-unknown-unknown
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Chaos(args) => chaos::run(&args),
         Task::Differential(args) => differential::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Tidy => tidy::run(),
         Task::Wasm => wasm::run(),
     };

@@ -2,7 +2,8 @@
 //!
 //! [`session`] is one life between two failures: it opens the output, decides where to start ([`start`]),
 //! reads the snapshot ([`snapshot`]) and streams ([`stream`]). [`output`] takes the records, [`delivery`]
-//! commits them, [`store`] keeps the position, [`catalog`] and [`schemas`] answer the engine's questions, [`publication`] sees
+//! commits them, [`store`] keeps the position, [`takeover`] judges whose it is, [`catalog`] and [`schemas`] answer the
+//! engine's questions, [`publication`] sees
 //! to it that the stream has what it had.
 
 mod catalog;
@@ -13,10 +14,11 @@ pub(crate) mod publication;
 mod report;
 mod schemas;
 mod session;
-mod snapshot;
-pub(crate) mod start;
-pub(crate) mod store;
+pub mod snapshot;
+pub mod start;
+pub mod store;
 mod stream;
+pub mod takeover;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -90,9 +92,7 @@ pub async fn run(
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        // Of two that start together one fences the other before either has run.
-        let may_pass = failure.transient && (life.has_run || session::is_fenced(&failure));
-        if !may_pass || shutdown.is_requested() {
+        if !takeover::may_try_again(&failure, life.has_run) || shutdown.is_requested() {
             return Err(failure);
         }
         if life.ran_since_failure {

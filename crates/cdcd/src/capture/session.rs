@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cdcd_capture::position::{Guarantee, OpenTransaction, Position, SnapshotProgress};
-use cdcd_capture::{Capture, CommitPoint};
+use cdcd_capture::Capture;
+use cdcd_capture::position::{Guarantee, Position, SnapshotProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
 use cdcd_postgres::connection::{Connection, Purpose};
@@ -17,12 +17,12 @@ use super::output::Output;
 use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
 use super::schemas::Schemas;
-use super::snapshot::{self, Attempt, Ended};
-use super::start::{self, Accept, Decision, Facts, SnapshotNeed};
+use super::snapshot::{self, Attempt, Ended, Prepared};
+use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind, now_ns};
-use crate::connector::source::{ExactlyOnce, SnapshotMode, SourceSettings};
+use super::{CaptureOptions, EndPosition, OutputKind, now_ns, takeover};
+use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::shutdown::Shutdown;
 
@@ -55,17 +55,6 @@ struct Session<'s> {
     tables: Vec<Table>,
 }
 
-/// Where streaming starts after everything is prepared.
-struct Prepared {
-    from: Lsn,
-    last_commit: Option<Lsn>,
-    open: Option<OpenTransaction>,
-    /// Read this first.
-    snapshot: Option<Attempt>,
-    /// What the attempts of an earlier one have seen.
-    remembered: Option<SnapshotProgress>,
-}
-
 /// Runs until the end or a failure. One that says that another process took over is looked into.
 pub(super) async fn run(
     settings: &SourceSettings,
@@ -74,7 +63,7 @@ pub(super) async fn run(
     life: &mut Life,
 ) -> Result<(), Failure> {
     match open_and_run(settings, options, shutdown, life).await {
-        Err(failure) if is_fenced(&failure) => Err(judge_fenced(settings, failure).await),
+        Err(failure) if takeover::is_fenced(&failure) => Err(look_for_successor(settings, failure).await),
         outcome => outcome,
     }
 }
@@ -88,13 +77,13 @@ async fn open_and_run(
     let store = Store::new(settings);
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
-        refuse_if_taken_over(settings, store.peek(settings).await?)?;
+        takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
     }
     // Fence before reading: an older process could still commit after our read.
     let mut output = Output::open(options.output, settings).await?;
     let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
     let mut position = kept.position;
-    check_guarantee(settings, output.guarantee(), position.as_ref())?;
+    takeover::check_guarantee(settings, output.guarantee(), position.as_ref())?;
     if let Some(position) = &mut position {
         claim(settings, &store, &mut output, position).await?;
     }
@@ -139,7 +128,7 @@ async fn open_and_run(
         publication: settings.publication.name.clone(),
         extra: settings.slot.stream_params.clone(),
     };
-    let stream_options = replayed_options(stream_options.text(), position.as_ref());
+    let stream_options = start::replayed_options(stream_options.text(), position.as_ref());
     let mut identity = identity(&control, &system, &decision, &stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
@@ -172,21 +161,14 @@ impl Session<'_> {
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
         life.ran_since_failure = true;
-        let start = cdcd_capture::Start {
-            done_end_lsn: prepared.from,
-            last_commit_lsn: prepared.last_commit,
-            open: prepared.open.clone(),
-            snapshot: prepared.remembered.clone(),
-            status_interval_ns: self.status_interval().await?.as_nanos() as i64,
-            lineage: self.identity.lineage,
-        };
+        let start = prepared.start(self.status_interval().await?, self.identity.lineage);
         let mut capture = Capture::new(self.settings.capture.clone(), start)?;
         let schemas = match &mut life.schemas {
             Some(schemas) => schemas,
             none => none.insert(Schemas::new(self.settings)?),
         };
         schemas.answer(&mut capture).await?;
-        if let Some(attempt) = &prepared.snapshot {
+        if let Some(attempt) = &prepared.read {
             let mut delivery =
                 Delivery { output: &mut self.output, store: &self.store, identity: &self.identity };
             let ended = snapshot::run(
@@ -297,19 +279,17 @@ impl Session<'_> {
     async fn check_again(&self, from: Lsn) -> Result<(), Failure> {
         let found = slot::find(&self.control, &self.settings.slot.name).await?;
         match found.and_then(|slot| slot.confirmed_flush_lsn) {
-            Some(confirmed) if confirmed > from && self.output.is_durable() => {
-                Err(start::slot_is_ahead(self.settings, confirmed, from))
+            Some(confirmed) if self.output.is_durable() => {
+                start::slot_is_not_ahead(self.settings, confirmed, from)
             }
             _ => Ok(()),
         }
     }
 
-    /// The server ends a connection that stays silent for `wal_sender_timeout`, and while Kafka blocks its
-    /// questions wait unread behind data: so speak three times as often, whatever the property says.
     async fn status_interval(&self) -> Result<Duration, Failure> {
         let timeout = control::wal_sender_timeout(&self.control).await?;
         let configured = self.settings.status_interval;
-        Ok(timeout.map_or(configured, |timeout| configured.min(timeout / 3)))
+        Ok(start::status_interval(configured, timeout))
     }
 
     async fn ensure_publication(&self) -> Result<(), Failure> {
@@ -353,28 +333,18 @@ impl Session<'_> {
                     replication::create_slot(&mut self.replication, name, options, self.server_version)
                         .await?;
                 tracing::info!(slot = name, lsn = %created.consistent_point, "slot created");
-                let from = created.consistent_point;
-                let snapshot =
-                    snapshot.then(|| Attempt::first(self.settings, &self.tables, from, created.snapshot));
-                Prepared { from, last_commit: None, open: None, snapshot, remembered: None }
+                let tables = &self.tables;
+                Prepared::created(self.settings, tables, created.consistent_point, created.snapshot, snapshot)
             }
-            Decision::Resume { from, last_commit, open, snapshot, .. } => {
-                let (snapshot, remembered) = match snapshot {
-                    SnapshotNeed::None => (None, None),
-                    SnapshotNeed::Read => {
-                        (Some(Attempt::first(self.settings, &self.tables, from, None)), None)
-                    }
-                    SnapshotNeed::Continue(progress) => (Some(Attempt::next(progress)), None),
-                    SnapshotNeed::Remember(progress) => (None, Some(progress)),
-                };
-                Prepared { from, last_commit, open, snapshot, remembered }
-            }
+            Decision::Resume { from, last_commit, open, snapshot, .. } => Prepared {
+                from,
+                last_commit,
+                open,
+                read: Attempt::resumed(self.settings, &self.tables, from, &snapshot),
+                remembered: snapshot.remembered(),
+            },
         };
-        // What an interrupted attempt has not committed is the next one's: its place in the position stays.
-        let progress = match &prepared.snapshot {
-            Some(attempt) => Some(attempt.progress.clone()),
-            None => prepared.remembered.clone(),
-        };
+        let progress = prepared.progress();
         self.write_position(&prepared, progress).await?;
         Ok(prepared)
     }
@@ -385,12 +355,7 @@ impl Session<'_> {
         prepared: &Prepared,
         snapshot: Option<SnapshotProgress>,
     ) -> Result<(), Failure> {
-        let point = CommitPoint {
-            done_end_lsn: prepared.from,
-            last_commit_lsn: prepared.last_commit,
-            open: prepared.open.clone(),
-            snapshot,
-        };
+        let point = prepared.commit_point(snapshot);
         let position = self.store.position(&self.identity, point);
         self.output.begin_commit(&self.store, position)?;
         position_written(&mut self.output).await
@@ -407,9 +372,7 @@ async fn claim(
     output: &mut Output,
     position: &mut Position,
 ) -> Result<(), Failure> {
-    position.writer.clone_from(&settings.capture.run_id);
-    position.writer_epoch += 1;
-    let claimed = Position { guarantee: output.guarantee(), ..position.clone() };
+    let claimed = takeover::claim(position, &settings.capture.run_id, output.guarantee());
     output.begin_commit(store, claimed)?;
     position_written(output).await
 }
@@ -424,36 +387,9 @@ async fn position_written(output: &mut Output) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn is_fenced(failure: &Failure) -> bool {
-    failure
-        .error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<cdcd_kafka::Error>())
-        .any(|error| matches!(error, cdcd_kafka::Error::Fenced { .. }))
-}
-
-/// Kafka says the same when another process took over and when it ended a transaction that took too long. The
-/// position tells them apart: whoever takes over writes it first.
-async fn judge_fenced(settings: &SourceSettings, failure: Failure) -> Failure {
-    match Store::new(settings).peek(settings).await.map(|position| refuse_if_taken_over(settings, position)) {
-        Ok(Err(taken_over)) => taken_over,
-        Ok(Ok(())) => failure,
-        Err(error) => error.context("looking for the process that took over"),
-    }
-}
-
-fn refuse_if_taken_over(settings: &SourceSettings, position: Option<Position>) -> Result<(), Failure> {
-    match position {
-        Some(position) if position.writer != settings.capture.run_id => Err(Failure::guard(
-            "E_FENCED",
-            format!(
-                "another process ({}, number {}) captures for connector {} now",
-                position.writer, position.writer_epoch, settings.name
-            ),
-        )
-        .hint("one process a connector name: stop one of them, or give it a name of its own")),
-        _ => Ok(()),
-    }
+async fn look_for_successor(settings: &SourceSettings, failure: Failure) -> Failure {
+    let position = Store::new(settings).peek(settings).await;
+    takeover::judge_fenced(settings, failure, position)
 }
 
 /// Asked for only when the position was made on an earlier timeline.
@@ -467,42 +403,6 @@ async fn timeline_history(
             Ok(replication::timeline_history(replication, system.timeline).await?)
         }
         _ => Ok(Vec::new()),
-    }
-}
-
-/// Exactly once, once promised, is not given up in silence.
-fn check_guarantee(
-    settings: &SourceSettings,
-    now: Guarantee,
-    position: Option<&Position>,
-) -> Result<(), Failure> {
-    let before = position.map(|position| position.guarantee);
-    if (before, now) != (Some(Guarantee::ExactlyOnce), Guarantee::AtLeastOnce) {
-        return Ok(());
-    }
-    if settings.exactly_once == ExactlyOnce::Off {
-        tracing::warn!("AT LEAST ONCE from here on (cdcd.delivery): a crash may repeat events");
-        return Ok(());
-    }
-    Err(Failure::guard(
-        "E_GUARANTEE",
-        "events were delivered exactly once so far, and Kafka refuses transactions now".to_owned(),
-    )
-    .hint("give the user Write and Describe on the transactional id, or consent with cdcd.delivery=at-least-once"))
-}
-
-/// A transaction that was cut goes on with the options that it began with, because its changes are counted.
-fn replayed_options(wanted: String, position: Option<&Position>) -> String {
-    match position.filter(|position| position.open.is_some()) {
-        Some(position) if position.stream_options != wanted => {
-            tracing::warn!(
-                stored = position.stream_options,
-                wanted,
-                "a transaction is half done: streaming with the options that it began with until the next start"
-            );
-            position.stream_options.clone()
-        }
-        _ => wanted,
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cdcd_capture::position::{LsnText, Moment, SnapshotProgress, TableProgress};
+use cdcd_capture::position::{LsnText, Moment, OpenTransaction, SnapshotProgress, TableProgress};
 use cdcd_capture::types::order::KeyOrder;
-use cdcd_capture::{Capture, ColumnShape, Flow, Pace, SnapshotTable, TableShape, chunk_key};
+use cdcd_capture::{Capture, ColumnShape, CommitPoint, Flow, Pace, SnapshotTable, TableShape, chunk_key};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_postgres::catalog::{self as pg_catalog, Table};
@@ -16,6 +16,7 @@ use tokio_postgres::Client;
 use super::delivery::Delivery;
 use super::report::SnapshotBar;
 use super::schemas::Schemas;
+use super::start::SnapshotNeed;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
@@ -38,20 +39,76 @@ pub(super) enum Ended {
 
 /// A snapshot that is about to be read.
 #[derive(Debug, Clone)]
-pub(super) struct Attempt {
-    pub(super) progress: SnapshotProgress,
+pub struct Attempt {
+    /// What is read already.
+    pub progress: SnapshotProgress,
     /// The slot's exported snapshot, if the attempt reads as of the consistent point.
-    pub(super) exported: Option<String>,
+    pub exported: Option<String>,
+}
+
+/// Where streaming starts after everything is prepared.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Everything before it is in Kafka, or will be read by the snapshot.
+    pub from: Lsn,
+    /// End of the last transaction before it.
+    pub last_commit: Option<Lsn>,
+    /// The part of the next transaction that is in Kafka, too.
+    pub open: Option<OpenTransaction>,
+    /// Read this first.
+    pub read: Option<Attempt>,
+    /// What the attempts of an earlier one have seen.
+    pub remembered: Option<SnapshotProgress>,
+}
+
+impl Prepared {
+    /// Behind a slot that was just made, with the name of the snapshot that it exports.
+    pub fn created(
+        settings: &SourceSettings,
+        tables: &[Table],
+        from: Lsn,
+        exported: Option<String>,
+        snapshot: bool,
+    ) -> Self {
+        let read = snapshot.then(|| Attempt::first(settings, tables, from, exported));
+        Prepared { from, last_commit: None, open: None, read, remembered: None }
+    }
+
+    /// What the position must keep of a snapshot. What an interrupted attempt has not committed is the next one's:
+    /// its place in the position stays.
+    pub fn progress(&self) -> Option<SnapshotProgress> {
+        match &self.read {
+            Some(attempt) => Some(attempt.progress.clone()),
+            None => self.remembered.clone(),
+        }
+    }
+
+    /// The position to write before anything depends on it, and again when the snapshot is complete.
+    pub fn commit_point(&self, snapshot: Option<SnapshotProgress>) -> CommitPoint {
+        CommitPoint {
+            done_end_lsn: self.from,
+            last_commit_lsn: self.last_commit,
+            open: self.open.clone(),
+            snapshot,
+        }
+    }
+
+    /// Where the engine starts.
+    pub fn start(&self, status_interval: Duration, lineage: u32) -> cdcd_capture::Start {
+        cdcd_capture::Start {
+            done_end_lsn: self.from,
+            last_commit_lsn: self.last_commit,
+            open: self.open.clone(),
+            snapshot: self.remembered.clone(),
+            status_interval_ns: status_interval.as_nanos() as i64,
+            lineage,
+        }
+    }
 }
 
 impl Attempt {
     /// The first attempt of a snapshot that is consistent at `lsn`.
-    pub(super) fn first(
-        settings: &SourceSettings,
-        tables: &[Table],
-        lsn: Lsn,
-        exported: Option<String>,
-    ) -> Self {
+    fn first(settings: &SourceSettings, tables: &[Table], lsn: Lsn, exported: Option<String>) -> Self {
         let progress = |table: &Table| TableProgress {
             oid: table.oid,
             name: full_name(table),
@@ -66,8 +123,22 @@ impl Attempt {
         Attempt { progress, exported }
     }
 
+    /// What is to be read where the slot exists.
+    pub fn resumed(
+        settings: &SourceSettings,
+        tables: &[Table],
+        from: Lsn,
+        need: &SnapshotNeed,
+    ) -> Option<Self> {
+        match need {
+            SnapshotNeed::None | SnapshotNeed::Remember(_) => None,
+            SnapshotNeed::Read => Some(Attempt::first(settings, tables, from, None)),
+            SnapshotNeed::Continue(progress) => Some(Attempt::next(progress.clone())),
+        }
+    }
+
     /// The next attempt of one that was interrupted.
-    pub(super) fn next(mut progress: SnapshotProgress) -> Self {
+    fn next(mut progress: SnapshotProgress) -> Self {
         progress.attempt += 1;
         Attempt { progress, exported: None }
     }
@@ -129,7 +200,7 @@ pub(super) async fn run(
 
 /// The tables that are not done, in the order of the progress. One that is gone, or was made again under its name,
 /// has no rows of the consistent point any more; what it has now comes by the stream.
-fn tables_left<'t>(progress: &mut SnapshotProgress, tables: &'t [Table]) -> Vec<&'t Table> {
+pub fn tables_left<'t>(progress: &mut SnapshotProgress, tables: &'t [Table]) -> Vec<&'t Table> {
     let mut left = Vec::new();
     for known in progress.tables.iter_mut().filter(|known| !known.done) {
         match tables.iter().find(|table| table.oid == known.oid) {

@@ -6,6 +6,8 @@
 
 mod guard;
 
+use std::time::Duration;
+
 use cdcd_capture::position::{OpenTransaction, Position, SnapshotProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::replication::System;
@@ -15,6 +17,7 @@ use crate::connector::source::{MismatchStrategy, SnapshotMode, SourceSettings};
 use crate::exit::Failure;
 
 pub(super) use guard::slot_is_ahead;
+pub use guard::topics_are_the_same;
 
 /// Consent to go on where a guard would stop; for one start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,21 +32,24 @@ pub struct Accept {
 
 /// All that is looked at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts<'a> {
-    pub(crate) system: &'a System,
+pub struct Facts<'a> {
+    /// The server.
+    pub system: &'a System,
     /// Where each timeline before the server's ended; only asked for if the position was made on another one.
-    pub(crate) history: &'a [(u32, Lsn)],
-    pub(crate) position: Option<&'a Position>,
-    pub(crate) slot: Option<&'a SlotInfo>,
+    pub history: &'a [(u32, Lsn)],
+    /// What Kafka says.
+    pub position: Option<&'a Position>,
+    /// The replication slot, if it exists.
+    pub slot: Option<&'a SlotInfo>,
     /// Id of the Kafka cluster; empty if it is not known.
-    pub(crate) cluster_id: &'a str,
+    pub cluster_id: &'a str,
     /// What shows that this connector has run before although there is no position.
-    pub(crate) trace: Option<&'a str>,
+    pub trace: Option<&'a str>,
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// Create the slot, then snapshot or stream from its consistent point.
     CreateSlot { snapshot: bool, lineage: u32, replace: bool },
     /// The slot is there.
@@ -59,7 +65,7 @@ pub(crate) enum Decision {
 
 /// What is left of a snapshot where the slot exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SnapshotNeed {
+pub enum SnapshotNeed {
     /// Nothing.
     None,
     /// All of it.
@@ -71,11 +77,10 @@ pub(crate) enum SnapshotNeed {
 }
 
 /// Looks at the facts.
-pub(crate) fn decide(
-    settings: &SourceSettings,
-    facts: &Facts<'_>,
-    accept: Accept,
-) -> Result<Decision, Failure> {
+///
+/// # Errors
+/// A guard's stop.
+pub fn decide(settings: &SourceSettings, facts: &Facts<'_>, accept: Accept) -> Result<Decision, Failure> {
     if let Some(slot) = facts.slot {
         guard::slot_is_ours(settings, slot)?;
     }
@@ -95,6 +100,45 @@ pub(crate) fn decide(
         return Ok(anew(settings, facts, position.lineage + 1));
     }
     resume(settings, facts, position, accept)
+}
+
+/// G5 once more, after the start of the stream.
+///
+/// # Errors
+/// `E_GAP_SLOT_AHEAD` if the slot was confirmed beyond `from` meanwhile.
+pub fn slot_is_not_ahead(settings: &SourceSettings, confirmed: Lsn, from: Lsn) -> Result<(), Failure> {
+    if confirmed > from { Err(slot_is_ahead(settings, confirmed, from)) } else { Ok(()) }
+}
+
+/// A transaction that was cut goes on with the options that it began with, because its changes are counted.
+pub(super) fn replayed_options(wanted: String, position: Option<&Position>) -> String {
+    match position.filter(|position| position.open.is_some()) {
+        Some(position) if position.stream_options != wanted => {
+            tracing::warn!(
+                stored = position.stream_options,
+                wanted,
+                "a transaction is half done: streaming with the options that it began with until the next start"
+            );
+            position.stream_options.clone()
+        }
+        _ => wanted,
+    }
+}
+
+/// The server ends a connection that stays silent for `wal_sender_timeout`, and while Kafka blocks its questions
+/// wait unread behind data: so speak three times as often, whatever the property says.
+pub fn status_interval(configured: Duration, wal_sender_timeout: Option<Duration>) -> Duration {
+    wal_sender_timeout.map_or(configured, |timeout| configured.min(timeout / 3))
+}
+
+impl SnapshotNeed {
+    /// What the stream must know of a snapshot that is complete.
+    pub fn remembered(&self) -> Option<SnapshotProgress> {
+        match self {
+            SnapshotNeed::Remember(progress) => Some(progress.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// No position: what does the slot say?

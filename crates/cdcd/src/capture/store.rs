@@ -8,33 +8,34 @@ use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
 use super::publication::Published;
+use super::start::topics_are_the_same;
 use super::{Accept, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
 /// What a position record says besides the LSN.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub(super) system_id: String,
-    pub(super) timeline: u32,
-    pub(super) db_oid: u32,
-    pub(super) stream_options: String,
-    pub(super) lineage: u32,
-    pub(super) guarantee: Guarantee,
-    pub(super) cluster_id: String,
+pub struct Identity {
+    pub system_id: String,
+    pub timeline: u32,
+    pub db_oid: u32,
+    pub stream_options: String,
+    pub lineage: u32,
+    pub guarantee: Guarantee,
+    pub cluster_id: String,
     /// Ids of the topics that earlier processes wrote to.
-    pub(super) topics: BTreeMap<String, String>,
-    pub(super) writer: String,
-    pub(super) writer_epoch: u64,
+    pub topics: BTreeMap<String, String>,
+    pub writer: String,
+    pub writer_epoch: u64,
 }
 
 /// Makes and reads positions of one connector.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    pub(crate) topic: String,
-    pub(super) key: String,
+pub struct Store {
+    pub topic: String,
+    pub key: String,
     /// Key of what is kept of the publication.
-    pub(super) publication_key: String,
+    pub publication_key: String,
     slot: String,
     publication: String,
 }
@@ -47,7 +48,8 @@ pub(crate) struct Kept {
 }
 
 impl Store {
-    pub(crate) fn new(settings: &SourceSettings) -> Self {
+    /// The store of a connector.
+    pub fn new(settings: &SourceSettings) -> Self {
         Store {
             topic: position::topic(&settings.name),
             key: settings.name.clone(),
@@ -131,18 +133,8 @@ impl Store {
         let ids = tokio::task::spawn_blocking(move || admin.topic_ids(&names))
             .await
             .map_err(|error| Failure::new(Exit::Unexpected, error))??;
-        let Some((topic, _)) = position.topics.iter().find(|(name, id)| ids.get(*name) != Some(*id)) else {
-            return Ok(ids);
-        };
-        let state = if ids.contains_key(topic) { "was deleted and made again" } else { "was deleted" };
-        let facts = format!("topic {topic} {state}: the events that the position says are in it are gone");
-        if accept.loss {
-            tracing::warn!("--accept-loss: {facts}");
-            return Ok(ids);
-        }
-        Err(Failure::guard("E_TOPIC_RECREATED", facts).hint(
-            "take a new snapshot under another connector name, or go on with what comes now: --accept-loss, for one start",
-        ))
+        topics_are_the_same(position, &ids, accept)?;
+        Ok(ids)
     }
 
     /// What shows that the connector has run before: one of its data topics holds records.
@@ -163,7 +155,7 @@ impl Store {
     }
 
     /// The record that covers everything up to `point`.
-    pub(super) fn position(&self, identity: &Identity, point: CommitPoint) -> Position {
+    pub fn position(&self, identity: &Identity, point: CommitPoint) -> Position {
         Position {
             v: position::VERSION,
             lineage: identity.lineage,

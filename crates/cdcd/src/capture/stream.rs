@@ -62,7 +62,9 @@ impl Stream<'_> {
                 break Stop::Shutdown;
             }
             if let Some(end) = self.end {
-                if self.capture.received_boundary() >= end && !self.capture.in_transaction() {
+                // Not by what an earlier connection brought: only what this one did can be acknowledged.
+                let reached = self.capture.received_boundary().min(self.capture.received());
+                if reached >= end && !self.capture.in_transaction() {
                     break Stop::EndPosition;
                 }
                 if !more && now_ns() >= asked_at.saturating_add(ASK_INTERVAL_NS) {
@@ -136,10 +138,10 @@ impl Stream<'_> {
     }
 
     async fn ask_for_keepalive(&mut self) -> Result<(), Failure> {
-        let flushed = if self.delivery.output.is_durable() { self.capture.flushed() } else { Lsn::ZERO };
-        let flushed = flushed.min(self.capture.received_boundary());
+        let flushed =
+            if self.delivery.output.is_durable() { self.capture.acknowledgeable() } else { Lsn::ZERO };
         let update = StandbyStatusUpdate {
-            written: self.capture.received_boundary(),
+            written: self.capture.received(),
             flushed,
             sent_at: 0,
             reply_requested: true,

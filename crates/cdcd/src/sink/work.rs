@@ -42,6 +42,11 @@ pub(super) enum Done {
         plan: MergePlan,
         answer: Result<(), DestinationError>,
     },
+    LogEnd {
+        id: PartitionId,
+        epoch: u64,
+        answer: Result<(i64, i64), String>,
+    },
     DeadLetter {
         id: PartitionId,
         epoch: u64,
@@ -122,6 +127,7 @@ pub(super) fn task<D: Destination + 'static>(action: Action, to: Arc<D>) -> Opti
             Done::Merged { table, plan, answer }
         }),
         Action::Start { .. }
+        | Action::LogEnd { .. }
         | Action::Pause(_)
         | Action::Resume(_)
         | Action::Commit { .. }

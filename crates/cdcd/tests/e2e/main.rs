@@ -9,6 +9,7 @@ mod kit;
 mod offsets;
 mod secrets;
 mod sink;
+mod transforms;
 mod verify;
 mod verify_topics;
 mod whole_way;

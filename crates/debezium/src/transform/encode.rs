@@ -55,12 +55,20 @@ impl Shape {
         Shape { kind, optional: schema.optional, default: schema.default.clone() }
     }
 
-    fn write<W: ValueWriter>(
+    /// Writes a value of the schema, with or without the defaults that stand for nulls.
+    ///
+    /// # Errors
+    /// A value that the schema does not allow.
+    pub fn write<W: ValueWriter>(
         &self,
         value: &Value,
-        nulls: Nulls,
+        null_as_default: bool,
         writer: &mut W,
     ) -> Result<(), TransformError> {
+        self.put(value, Nulls::new(null_as_default), writer)
+    }
+
+    fn put<W: ValueWriter>(&self, value: &Value, nulls: Nulls, writer: &mut W) -> Result<(), TransformError> {
         match (&self.kind, value) {
             (_, Value::Null) => return self.write_null(nulls, writer),
             (ShapeKind::Int, Value::Int(value)) => writer.int(*value),
@@ -72,17 +80,17 @@ impl Shape {
             (ShapeKind::Bytes, Value::Decimal(unscaled, scale)) => writer.decimal(unscaled, *scale),
             (ShapeKind::Array(items), Value::Array(values)) => {
                 writer.begin_array(values.len());
-                values.iter().try_for_each(|value| items.write(value, nulls, writer))?;
+                values.iter().try_for_each(|value| items.put(value, nulls, writer))?;
                 writer.end_array();
             }
             (ShapeKind::Map(values), Value::Map(entries)) => {
-                write_map(entries, writer, |value, writer| values.write(value, nulls, writer))?;
+                write_map(entries, writer, |value, writer| values.put(value, nulls, writer))?;
             }
             (ShapeKind::Struct(fields), Value::Struct(values)) if fields.len() == values.len() => {
                 writer.begin_struct();
                 for ((name, shape), value) in fields.iter().zip(values) {
                     writer.field(name);
-                    shape.write(value, nulls, writer).map_err(|error| error.within(name.as_str()))?;
+                    shape.put(value, nulls, writer).map_err(|error| error.within(name.as_str()))?;
                 }
                 writer.end_struct();
             }
@@ -186,7 +194,7 @@ impl Encoder {
         let nulls = self.nulls;
         let ready = self.ready(schema);
         writer.begin_record(&ready.frame.prefix);
-        ready.shape.write(&typed.value, nulls, writer)?;
+        ready.shape.put(&typed.value, nulls, writer)?;
         writer.end_record(&ready.frame.suffix);
         Ok(true)
     }

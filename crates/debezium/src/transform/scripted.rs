@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cel::{Context, ExecutionError, Program};
+use cel::{Context, Env, ExecutionError, Program};
 
 use super::options::{OptionError, Options};
 use super::pattern::Pattern;
@@ -45,6 +45,8 @@ enum NullHandling {
 #[derive(Clone)]
 struct Expression {
     program: Arc<Program>,
+    /// CEL's own functions, made once.
+    env: Arc<Env>,
     /// Which variables it names: only those are made.
     names: Vec<&'static str>,
     text: String,
@@ -97,18 +99,19 @@ fn make(options: &Options<'_>, name: &str, does: Does) -> Result<Box<dyn Transfo
 
 impl Expression {
     fn new(text: &str) -> Result<Self, String> {
-        let program = Program::compile(text).map_err(|errors| errors.to_string())?;
+        let env = Arc::new(Env::stdlib());
+        let program = env.compile(text).map_err(|errors| errors.to_string())?;
         let known = ["topic", "key", "value", "headers"];
         let used = program.references();
         let names: Vec<&'static str> = known.into_iter().filter(|name| used.has_variable(name)).collect();
         if let Some(unknown) = used.variables().into_iter().find(|name| !known.contains(name)) {
             return Err(format!("it names {unknown}, and there are only {}", known.join(", ")));
         }
-        Ok(Expression { program: Arc::new(program), names, text: text.to_owned() })
+        Ok(Expression { program: Arc::new(program), env, names, text: text.to_owned() })
     }
 
     fn evaluate(&self, record: &Record) -> Result<cel::Value, TransformError> {
-        let mut context = Context::default();
+        let mut context = Context::with_env(Arc::clone(&self.env));
         for name in &self.names {
             let value = match *name {
                 "topic" => record.topic.as_str().into(),

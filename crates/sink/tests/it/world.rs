@@ -180,6 +180,11 @@ impl<'m> World<'m> {
             Action::Open { id, channel } => {
                 self.sink.handle_opened(id, channel.epoch, block_on(memory.open(&channel)));
             }
+            Action::LogEnd { id, epoch } => {
+                let owned = &self.owned[&id];
+                let end = self.topics[owned.topic].1[owned.partition].len() as i64 + 1;
+                self.sink.handle_log_end(id, epoch, Ok((0, end)));
+            }
             Action::Start { id, epoch, offset } => {
                 if let Some(owned) = self.owned.get_mut(&id) {
                     (owned.epoch, owned.next) = (epoch, Some(offset as usize));

@@ -1,5 +1,7 @@
 //! The guards of a start: each a named stop with exit 4, the facts found, and what to do.
 
+use std::collections::BTreeMap;
+
 use cdcd_capture::position::Position;
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::slot::SlotInfo;
@@ -151,6 +153,29 @@ pub(in super::super) fn slot_is_ahead(settings: &SourceSettings, confirmed: Lsn,
         "the changes between the two are gone from the slot: go on without them with --accept-loss, for one start, or \
          take a new snapshot under another name",
     )
+}
+
+/// The topics that the position says were written to must be the same ones still.
+///
+/// # Errors
+/// `E_TOPIC_RECREATED` if one is gone or was made anew, unless `accept` consents.
+pub fn topics_are_the_same(
+    position: &Position,
+    ids: &BTreeMap<String, String>,
+    accept: Accept,
+) -> Result<(), Failure> {
+    let Some((topic, _)) = position.topics.iter().find(|(name, id)| ids.get(*name) != Some(*id)) else {
+        return Ok(());
+    };
+    let state = if ids.contains_key(topic) { "was deleted and made again" } else { "was deleted" };
+    let facts = format!("topic {topic} {state}: the events that the position says are in it are gone");
+    if accept.loss {
+        tracing::warn!("--accept-loss: {facts}");
+        return Ok(());
+    }
+    Err(Failure::guard("E_TOPIC_RECREATED", facts).hint(
+        "take a new snapshot under another connector name, or go on with what comes now: --accept-loss, for one start",
+    ))
 }
 
 /// The position topic is empty or gone, and yet this is not a first start.
