@@ -180,7 +180,9 @@ async fn export(
     };
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     idle_slot(settings, &control).await?;
-    let unfinished = position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete);
+    // What the later attempts of a snapshot have read is left out of the stream by us, and would not be by Debezium.
+    let unfinished =
+        position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete || !snapshot.moments.is_empty());
     if position.open.is_some() || unfinished {
         return Err(Failure::guard(
             "E_POSITION_OPEN",
