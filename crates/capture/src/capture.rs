@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::envelope::{self, Clock, Operation};
 use cdcd_debezium::format::avro;
 use cdcd_debezium::format::json::Frame;
 use cdcd_debezium::format::writer::RecordWriter;
@@ -86,6 +86,7 @@ struct Engine {
     outbox: Outbox,
     progress: Progress,
     fragments: Fragments,
+    clock: Clock,
     /// Running number of rendered fragments; tables compare theirs with it.
     serial: u64,
     /// Marker and time that the fragments were rendered for, while a snapshot is fed.
@@ -166,6 +167,7 @@ impl Capture {
                 outbox: Outbox::new(config.key.writer(), config.value.writer()),
                 progress: Progress::new(start.done_end_lsn, start.status_interval_ns),
                 fragments: Fragments::default(),
+                clock: Clock::default(),
                 serial: 0,
                 rendered_snapshot: None,
                 transaction: None,
@@ -770,6 +772,7 @@ impl Engine {
     ) -> Option<Writer<'_>> {
         let plan = self.tables.plans.get_mut(table)?;
         columns::render_table(plan, self.serial, transaction, &mut self.outbox.value);
+        columns::render_clock(&mut self.clock, now_ns, &mut self.outbox.value);
         if let (Way::Trees(trees), Some(transformer)) = (&mut plan.way, &mut self.transformer) {
             transformer.begin(trees, self.serial, (&plan.schema, &plan.table), transaction);
         }
@@ -787,6 +790,7 @@ impl Engine {
             sub: 0,
             lsn,
             now_ns,
+            clock: &self.clock,
         })
     }
 

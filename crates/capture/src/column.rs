@@ -108,6 +108,7 @@ pub(crate) fn write_columns<W: ValueWriter>(
     writer: &mut W,
 ) -> Result<u64, ColumnError> {
     let mut failures = 0;
+    let may_rewind = on_failure != ConversionFailure::Fail;
     for column in columns {
         writer.field(&column.name);
         let mut value = tuple.get(column.index);
@@ -122,12 +123,15 @@ pub(crate) fn write_columns<W: ValueWriter>(
             _ => {}
         }
         match value {
+            Some(Value::Text(text)) if !may_rewind && column.transform.is_none() => {
+                column.convert(text, writer)?;
+            }
             Some(Value::Text(text)) => {
                 let mark = writer.mark();
                 match column.convert(text, writer) {
                     Ok(()) if column.transform.is_none() => {}
                     Ok(()) => column.transform.rewrite(mark, writer),
-                    Err(error) if on_failure == ConversionFailure::Fail => return Err(error),
+                    Err(error) if !may_rewind => return Err(error),
                     Err(_) => {
                         writer.rewind(mark);
                         writer.null();

@@ -2,7 +2,7 @@
 //!
 //! The form is chosen once a record, not once a value: each form has columns, writers of types and a loop of its own.
 
-use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::envelope::{self, Clock, Operation};
 use cdcd_debezium::format::avro::AvroWriter;
 use cdcd_debezium::format::json::{Frame, JsonWriter};
 use cdcd_debezium::format::text::TextWriter;
@@ -32,7 +32,7 @@ pub(crate) struct Event<'a> {
     pub(crate) source: &'a mut Fragments,
     pub(crate) table: &'a TableFragment,
     pub(crate) lsn: u64,
-    pub(crate) now_ns: i64,
+    pub(crate) clock: &'a Clock,
     pub(crate) on_failure: ConversionFailure,
 }
 
@@ -140,6 +140,16 @@ pub(crate) fn render_table(
     }
 }
 
+/// Renders our clock.
+#[inline]
+pub(crate) fn render_clock(clock: &mut Clock, now_ns: i64, scratch: &mut RecordWriter) {
+    match scratch {
+        RecordWriter::Json(writer) => clock.render(now_ns, writer),
+        RecordWriter::Avro(writer) => clock.render(now_ns, writer),
+        RecordWriter::Text(writer) => clock.render(now_ns, writer),
+    }
+}
+
 fn framed<W: ValueWriter, T>(
     frame: &Frame,
     writer: &mut W,
@@ -169,7 +179,7 @@ fn write_event<W: ValueWriter>(
     }
     writer.field(&names.source);
     event.source.write(event.table, event.lsn, writer);
-    envelope::write_tail(writer, event.operation, event.now_ns);
+    envelope::write_tail(writer, event.operation, event.clock);
     writer.end_struct();
     Ok(failures)
 }

@@ -1,6 +1,6 @@
 //! One change to its records: event, tombstone, and the three records of a changed key.
 
-use cdcd_debezium::envelope::Operation;
+use cdcd_debezium::envelope::{Clock, Operation};
 use cdcd_debezium::header::EVENT_ID_BYTES;
 use cdcd_debezium::source::{Constants, Fragments};
 use cdcd_pgoutput::Lsn;
@@ -68,6 +68,7 @@ pub(crate) struct Writer<'c> {
     pub(crate) sub: u8,
     pub(crate) lsn: Lsn,
     pub(crate) now_ns: i64,
+    pub(crate) clock: &'c Clock,
 }
 
 impl Writer<'_> {
@@ -227,7 +228,7 @@ impl Writer<'_> {
             source: self.source,
             table: &self.plan.source,
             lsn: self.lsn.0,
-            now_ns: self.now_ns,
+            clock: self.clock,
             on_failure: self.config.conversion_failure,
         };
         let written = self.plan.columns.write_event(event, &self.plan.value_frame, &mut self.outbox.value);

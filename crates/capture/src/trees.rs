@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cdcd_debezium::envelope::{self, Operation};
+use cdcd_debezium::envelope::{self, Clock, Operation};
 use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::header;
 use cdcd_debezium::schema::Schema;
@@ -35,6 +35,7 @@ pub(crate) struct Transformer {
     chain: Chain,
     tape: TapeWriter,
     fragments: Fragments,
+    clock: Clock,
     constants: source::Constants,
     keys: Encoder,
     values: Encoder,
@@ -74,6 +75,7 @@ impl Transformer {
             chain: config.transforms.clone(),
             tape: TapeWriter::default(),
             fragments: Fragments::default(),
+            clock: Clock::default(),
             constants: source::Constants { null_as_default: false, ..constants.clone() },
             keys: Encoder::new(key.schemas, key.null_as_default, key.decimal),
             values: Encoder::new(value.schemas, value.null_as_default, value.decimal),
@@ -111,6 +113,7 @@ impl Transformer {
         (operation, lsn, now_ns): (Operation, u64, i64),
         on_failure: ConversionFailure,
     ) -> Result<(Range, u64), ColumnError> {
+        self.clock.render(now_ns, &mut self.tape);
         let start = self.tape.mark().length;
         let mut failures = 0;
         self.tape.begin_struct();
@@ -123,7 +126,7 @@ impl Transformer {
             }
         }
         self.fragments.write(&plan.source, lsn, &mut self.tape);
-        envelope::write_tail(&mut self.tape, operation, now_ns);
+        envelope::write_tail(&mut self.tape, operation, &self.clock);
         self.tape.end_struct();
         Ok((Range { start, end: self.tape.mark().length }, failures))
     }

@@ -67,19 +67,43 @@ pub static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
     ts_ns: FieldName::optional("ts_ns"),
 });
 
-/// Writes everything behind `source`: no transaction block, the operation, and our clock (ns since 1970).
-pub fn write_tail<W: ValueWriter>(writer: &mut W, operation: Operation, now_ns: i64) {
+/// The last three fields: our clock, which many events share.
+#[derive(Debug, Default, Clone)]
+pub struct Clock {
+    now_ns: Option<i64>,
+    fields: Vec<u8>,
+}
+
+impl Clock {
+    /// Renders another time (ns since 1970), unless it is the last one. `scratch` is left as it was.
+    #[inline]
+    pub fn render<W: ValueWriter>(&mut self, now_ns: i64, scratch: &mut W) {
+        if self.now_ns == Some(now_ns) {
+            return;
+        }
+        self.now_ns = Some(now_ns);
+        let names = &*NAMES;
+        let mark = scratch.mark();
+        scratch.begin_record(&[]);
+        scratch.field(&names.ts_ms);
+        scratch.int(now_ns.div_euclid(1_000_000));
+        scratch.field(&names.ts_us);
+        scratch.int(now_ns.div_euclid(1_000));
+        scratch.field(&names.ts_ns);
+        scratch.int(now_ns);
+        scratch.take_since(mark, &mut self.fields);
+    }
+}
+
+/// Writes everything behind `source`: no transaction block, the operation, and our clock.
+#[inline]
+pub fn write_tail<W: ValueWriter>(writer: &mut W, operation: Operation, clock: &Clock) {
     let names = &*NAMES;
     writer.field(&names.transaction);
     writer.null();
     writer.field(&names.op);
     writer.string(operation.letter());
-    writer.field(&names.ts_ms);
-    writer.int(now_ns.div_euclid(1_000_000));
-    writer.field(&names.ts_us);
-    writer.int(now_ns.div_euclid(1_000));
-    writer.field(&names.ts_ns);
-    writer.int(now_ns);
+    writer.fragment(&clock.fields);
 }
 
 /// Schema of the envelope of one table; `base` is `<topic.prefix>.<schema>.<table>`.

@@ -4,11 +4,11 @@
 //! `sequence` and `lsn` differ between the events of one transaction and table, so the rest is rendered
 //! once: [`Fragments`] per transaction, [`TableFragment`] per transaction and table.
 
-use std::io::Write;
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use crate::schema::{Kind, Schema};
-use crate::value::{FieldName, Literal, ValueWriter};
+use crate::value::{FieldName, Literal, TextPart, ValueWriter};
 
 /// What never changes while a connector runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub struct Transaction<'a> {
 }
 
 struct Names {
+    sequence_end: TextPart,
     version: FieldName,
     connector: FieldName,
     name: FieldName,
@@ -89,6 +90,7 @@ struct Names {
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
+    sequence_end: TextPart::new("\"]"),
     version: FieldName::new("version"),
     connector: FieldName::new("connector"),
     name: FieldName::new("name"),
@@ -112,10 +114,10 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
 pub struct Fragments {
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// `["<last commit>",` or `[null,`: the sequence up to the event's own LSN.
-    sequence: Vec<u8>,
-    /// Length of the constant start of `sequence`.
-    sequence_prefix: usize,
+    /// `["<last commit>","` or `[null,"`: the sequence up to the event's own LSN.
+    sequence: TextPart,
+    /// A whole sequence, for those who want it by itself.
+    whole_sequence: String,
     at_us: i64,
     snapshot: Option<&'static str>,
     xid: Option<u32>,
@@ -251,13 +253,10 @@ impl Fragments {
             None => scratch.null(),
         }
         scratch.take_since(mark, &mut self.tail);
-        self.sequence.clear();
-        let written = match transaction.last_commit_lsn {
-            Some(lsn) => write!(self.sequence, "[\"{lsn}\","),
-            None => write!(self.sequence, "[null,"),
-        };
-        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
-        self.sequence_prefix = self.sequence.len();
+        self.sequence.set(|text| match transaction.last_commit_lsn {
+            Some(lsn) => write!(text, "[\"{lsn}\",\""),
+            None => write!(text, "[null,\""),
+        });
     }
 
     /// One field of one event's `source` by itself.
@@ -290,11 +289,11 @@ impl Fragments {
     }
 
     fn sequence_of(&mut self, lsn: u64) -> &str {
-        self.sequence.truncate(self.sequence_prefix);
-        self.sequence.push(b'"');
-        self.sequence.extend_from_slice(itoa::Buffer::new().format(lsn).as_bytes());
-        self.sequence.extend_from_slice(b"\"]");
-        std::str::from_utf8(&self.sequence).unwrap_or_default()
+        self.whole_sequence.clear();
+        self.whole_sequence.push_str(self.sequence.as_str());
+        self.whole_sequence.push_str(itoa::Buffer::new().format(lsn as i64));
+        self.whole_sequence.push_str("\"]");
+        &self.whole_sequence
     }
 
     /// Writes one event's `source` value.
@@ -303,10 +302,12 @@ impl Fragments {
         writer.begin_struct();
         writer.fragment(&self.head);
         writer.field(&names.sequence);
-        writer.string(self.sequence_of(lsn));
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(lsn as i64);
+        writer.digits_between(&self.sequence, digits, &names.sequence_end);
         writer.fragment(&table.bytes);
         writer.field(&names.lsn);
-        writer.int(lsn as i64);
+        writer.int_with_digits(lsn as i64, digits.as_bytes());
         writer.fragment(&self.tail);
         writer.end_struct();
     }

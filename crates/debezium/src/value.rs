@@ -3,6 +3,8 @@
 //! A type says what a value *is* (an integer, text, an unscaled decimal); a [`ValueWriter`] decides how
 //! that looks. Writers append to a buffer of their own that is reused from record to record.
 
+use std::str::Utf8Error;
+
 use crate::schema::Schema;
 
 /// Writes the values of one record after the other.
@@ -18,12 +20,31 @@ pub trait ValueWriter {
     fn boolean(&mut self, value: bool);
     /// An integer of any width; the schema knows the width.
     fn int(&mut self, value: i64);
+    /// The same where its decimal digits are at hand, without zeros before them.
+    #[inline]
+    fn int_with_digits(&mut self, value: i64, digits: &[u8]) {
+        let _ = digits;
+        self.int(value);
+    }
     /// A 32-bit float; NaN and the infinities are legal.
     fn float32(&mut self, value: f32);
     /// A 64-bit float; NaN and the infinities are legal.
     fn float64(&mut self, value: f64);
     /// Text.
     fn string(&mut self, value: &str);
+    /// Text that may turn out not to be UTF-8; nothing is written then.
+    ///
+    /// # Errors
+    /// Not UTF-8.
+    #[inline]
+    fn utf8(&mut self, value: &[u8]) -> Result<(), Utf8Error> {
+        self.string(std::str::from_utf8(value)?);
+        Ok(())
+    }
+    /// Text that holds digits between two parts that are known before.
+    fn digits_between(&mut self, before: &TextPart, digits: &str, behind: &TextPart) {
+        self.string(&format!("{}{digits}{}", before.text, behind.text));
+    }
     /// Bytes.
     fn bytes(&mut self, value: &[u8]);
     /// A decimal: big-endian two's complement of minimal length, and the scale that the schema has too.
@@ -114,6 +135,47 @@ pub enum Integers {
     Milliseconds,
 }
 
+/// A part of a text, with what the JSON form makes of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextPart {
+    text: String,
+    json: Vec<u8>,
+}
+
+impl TextPart {
+    /// Prepares a part.
+    pub fn new(text: impl Into<String>) -> Self {
+        let mut part = TextPart { text: text.into(), json: Vec::new() };
+        part.render();
+        part
+    }
+
+    /// Prepares another part in the same place.
+    pub fn set(&mut self, write: impl FnOnce(&mut String) -> std::fmt::Result) {
+        self.text.clear();
+        let written = write(&mut self.text);
+        debug_assert!(written.is_ok(), "a String takes all that it is given");
+        self.render();
+    }
+
+    fn render(&mut self) {
+        self.json.clear();
+        crate::format::json::write_string(&mut self.json, &self.text);
+        self.json.pop();
+        self.json.remove(0);
+    }
+
+    /// The plain text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Escaped, without quotes.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
+    }
+}
+
 /// A field's name with the text that the JSON form puts before the value, and with what other forms must know
 /// about the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +189,8 @@ impl FieldName {
     /// Prepares the name of a field that is never null.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        let mut json = Vec::with_capacity(name.len() + 3);
+        let mut json = Vec::with_capacity(name.len() + 4);
+        json.push(b',');
         crate::format::json::write_string(&mut json, &name);
         json.push(b':');
         FieldName { name, json, slot: Slot::default() }
@@ -153,9 +216,10 @@ impl FieldName {
         &self.name
     }
 
-    /// `"name":`
-    pub(crate) fn json(&self) -> &[u8] {
-        &self.json
+    /// `"name":`, and a comma before it behind another field.
+    #[inline]
+    pub(crate) fn json(&self, separate: bool) -> &[u8] {
+        self.json.get(usize::from(!separate)..).unwrap_or_default()
     }
 }
 

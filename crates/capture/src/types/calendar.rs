@@ -1,5 +1,7 @@
 //! Dates and times: PostgreSQL's ISO text to numbers and to ISO 8601, proleptic Gregorian throughout
 
+use cdcd_debezium::value::ValueWriter;
+
 use super::ConversionError;
 
 pub(super) const DAY_US: i64 = 86_400_000_000;
@@ -136,13 +138,31 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// A number of at least one and at most nine digits.
     fn number(&mut self) -> Result<i64, ConversionError> {
-        let length = self.text.iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
-        let (digits, rest) = self.text.split_at(length);
-        if digits.is_empty() {
+        let mut value = 0;
+        let mut length = 0;
+        while let Some(digit @ b'0'..=b'9') = self.text.get(length)
+            && length < 9
+        {
+            value = value * 10 + i64::from(digit - b'0');
+            length += 1;
+        }
+        if length == 0 {
             return Err(ConversionError::Malformed);
         }
-        self.text = rest;
-        Ok(digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+        self.text = self.text.get(length..).unwrap_or_default();
+        Ok(value)
+    }
+
+    /// A number of exactly two digits.
+    #[inline]
+    fn pair(&mut self) -> Result<i64, ConversionError> {
+        match self.text {
+            [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => {
+                self.text = rest;
+                Ok(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+            }
+            _ => Err(ConversionError::Malformed),
+        }
     }
 
     fn accept(&mut self, byte: u8) -> bool {
@@ -166,9 +186,9 @@ impl Scanner<'_> {
     fn day(&mut self, bc: bool) -> Result<Day, ConversionError> {
         let year = self.number()?;
         self.expect(b'-')?;
-        let month = self.number()?;
+        let month = self.pair()?;
         self.expect(b'-')?;
-        let day = self.number()?;
+        let day = self.pair()?;
         if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return Err(ConversionError::Malformed);
         }
@@ -176,11 +196,11 @@ impl Scanner<'_> {
     }
 
     fn time(&mut self) -> Result<i64, ConversionError> {
-        let hours = self.number()?;
+        let hours = self.pair()?;
         self.expect(b':')?;
-        let minutes = self.number()?;
+        let minutes = self.pair()?;
         self.expect(b':')?;
-        let seconds = self.number()?;
+        let seconds = self.pair()?;
         let mut us = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000;
         if self.accept(b'.') {
             let before = self.text.len();
@@ -199,10 +219,10 @@ impl Scanner<'_> {
             Some(_) => return Err(ConversionError::Malformed),
         };
         self.text = self.text.get(1..).unwrap_or_default();
-        let mut seconds = self.number()? * 3600;
+        let mut seconds = self.pair()? * 3600;
         for unit in [60, 1] {
             if self.accept(b':') {
-                seconds += self.number()? * unit;
+                seconds += self.pair()? * unit;
             }
         }
         Ok(sign * seconds)
@@ -221,15 +241,25 @@ impl Text {
         Text { bytes: [0; 40], length: 0 }
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        // Only ASCII is ever pushed.
-        std::str::from_utf8(self.bytes.get(..self.length).unwrap_or_default()).unwrap_or_default()
+    pub(super) fn write<W: ValueWriter>(&self, writer: &mut W) {
+        let written = writer.utf8(self.bytes.get(..self.length).unwrap_or_default());
+        debug_assert!(written.is_ok(), "only ASCII is ever pushed");
     }
 
     pub(super) fn push(&mut self, byte: u8) -> &mut Self {
         if let Some(slot) = self.bytes.get_mut(self.length) {
             *slot = byte;
             self.length += 1;
+        }
+        self
+    }
+
+    /// A number below 100 with two digits.
+    #[inline]
+    fn pair(&mut self, value: i64) -> &mut Self {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + 2) {
+            room.copy_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]);
+            self.length += 2;
         }
         self
     }
@@ -245,6 +275,15 @@ impl Text {
 
     pub(super) fn day(&mut self, day: Day) -> &mut Self {
         let year = day.year.abs();
+        if (0..=9999).contains(&day.year) {
+            return self
+                .pair(year / 100)
+                .pair(year % 100)
+                .push(b'-')
+                .pair(day.month)
+                .push(b'-')
+                .pair(day.day);
+        }
         if day.year < 0 {
             self.push(b'-');
         } else if year > 9999 {
@@ -257,17 +296,13 @@ impl Text {
         } else {
             4
         };
-        self.padded(year, width).push(b'-').padded(day.month, 2).push(b'-').padded(day.day, 2)
+        self.padded(year, width).push(b'-').pair(day.month).push(b'-').pair(day.day)
     }
 
     /// `HH:MM:SS` and the fraction as `digits` says.
     pub(super) fn time(&mut self, us_of_day: i64, digits: Digits) -> &mut Self {
         let seconds = us_of_day / 1_000_000;
-        self.padded(seconds / 3600, 2)
-            .push(b':')
-            .padded(seconds / 60 % 60, 2)
-            .push(b':')
-            .padded(seconds % 60, 2);
+        self.pair(seconds / 3600).push(b':').pair(seconds / 60 % 60).push(b':').pair(seconds % 60);
         let fraction = us_of_day % 1_000_000;
         match digits {
             Digits::Trimmed if fraction == 0 => {}
@@ -278,6 +313,9 @@ impl Text {
                 }
             }
             Digits::Exactly(0) => {}
+            Digits::Exactly(6) => {
+                self.push(b'.').pair(fraction / 10_000).pair(fraction / 100 % 100).pair(fraction % 100);
+            }
             Digits::Exactly(count) => {
                 let count = u32::from(count.min(6));
                 self.push(b'.').padded(fraction / 10i64.pow(6 - count), count);

@@ -46,7 +46,7 @@ fn write_days<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result
 
 fn write_iso<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
     match parse_date(text)? {
-        Finite::Value(day) => writer.string(Text::new().day(day).push(b'Z').as_str()),
+        Finite::Value(day) => Text::new().day(day).push(b'Z').write(writer),
         Finite::Future => writer.string("-5877611-06-21Z"),
         Finite::Past => writer.string("-5877611-06-22Z"),
     }

@@ -33,7 +33,7 @@ fn mapping<W: ValueWriter>(kind: Kind) -> Mapping<W> {
 }
 
 fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
-    writer.int(integer(text)?);
+    writer.int_with_digits(integer(text)?, text);
     Ok(())
 }
 

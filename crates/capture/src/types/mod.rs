@@ -169,6 +169,9 @@ fn utf8(text: &[u8]) -> Result<&str, ConversionError> {
     std::str::from_utf8(text).map_err(|_| ConversionError::NotUtf8)
 }
 
+/// Digits that always fit an `i64`, whatever bytes stand for them.
+const I64_DIGITS: usize = 16;
+
 /// A decimal integer with an optional sign.
 #[inline]
 fn integer(text: &[u8]) -> Result<i64, ConversionError> {
@@ -179,6 +182,23 @@ fn integer(text: &[u8]) -> Result<i64, ConversionError> {
     if digits.is_empty() {
         return Err(ConversionError::Malformed);
     }
+    if digits.len() <= I64_DIGITS {
+        let mut value: i64 = 0;
+        let mut is_number = true;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            is_number &= digit <= 9;
+            value = value * 10 + i64::from(digit);
+        }
+        if !is_number {
+            return Err(ConversionError::Malformed);
+        }
+        return Ok(if negative { -value } else { value });
+    }
+    long_integer(negative, digits)
+}
+
+fn long_integer(negative: bool, digits: &[u8]) -> Result<i64, ConversionError> {
     let mut value: i64 = 0;
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');

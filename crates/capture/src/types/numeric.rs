@@ -117,6 +117,16 @@ pub(super) fn with_unscaled(
         Some((b'-', number)) => (true, number),
         _ => (false, text),
     };
+    if let Some(small) = Small::read(number)
+        && let Some((magnitude, scale)) = small.at(scale)
+    {
+        let value = if negative { -magnitude } else { magnitude };
+        // Sign bits that only repeat the first one need no bytes.
+        let redundant = ((value ^ value >> 63).leading_zeros() as usize - 1) / 8;
+        let bytes = value.to_be_bytes();
+        use_unscaled(bytes.get(redundant..).unwrap_or(&bytes), scale);
+        return Ok(());
+    }
     DIGITS.with_borrow_mut(|digits| {
         let fraction = read_digits(number, digits)?;
         let scale = match scale {
@@ -141,6 +151,55 @@ pub(super) fn with_unscaled(
         }
         Ok(())
     })
+}
+
+/// A number of few digits, as nearly all are.
+struct Small {
+    magnitude: i64,
+    digits: u32,
+    /// How many of the digits stand behind the point.
+    fraction: i32,
+}
+
+impl Small {
+    /// Digits that always fit an `i64`.
+    const DIGITS: u32 = 18;
+
+    /// Anything but digits and one point is left to others.
+    fn read(number: &[u8]) -> Option<Self> {
+        if number.len() > Self::DIGITS as usize {
+            return None;
+        }
+        let (mut magnitude, mut digits, mut point) = (0, 0, None);
+        for byte in number {
+            match byte {
+                b'0'..=b'9' => {
+                    magnitude = magnitude * 10 + i64::from(byte - b'0');
+                    digits += 1;
+                }
+                b'.' if point.is_none() => point = Some(digits),
+                _ => return None,
+            }
+        }
+        let fraction = point.map_or(0, |point| digits - point) as i32;
+        (digits > 0).then_some(Small { magnitude, digits, fraction })
+    }
+
+    /// The unscaled value at `scale`, if only zeros are to be added, or at the smallest scale.
+    fn at(mut self, scale: Option<i32>) -> Option<(i64, i32)> {
+        let Some(scale) = scale else {
+            while self.fraction > 0 && self.magnitude % 10 == 0 {
+                self.magnitude /= 10;
+                self.fraction -= 1;
+            }
+            return Some((self.magnitude, self.fraction));
+        };
+        let missing = u32::try_from(scale - self.fraction).ok()?;
+        if self.digits + missing > Self::DIGITS {
+            return None;
+        }
+        Some((self.magnitude * 10i64.pow(missing), scale))
+    }
 }
 
 /// Collects the digits and says how many stand behind the point.
@@ -193,6 +252,7 @@ fn minimal(bytes: &[u8; 16]) -> &[u8] {
 mod tests {
     use super::super::ConversionError;
     use super::super::tests::{check, json};
+    use super::with_unscaled;
     use crate::config::{DecimalMode, Modes};
 
     fn typmod(precision: i32, scale: i32) -> i32 {
@@ -217,6 +277,30 @@ mod tests {
         check(1700, typmod(5, -2), &modes, &[("12300", "\"ew==\""), ("0", "\"AA==\"")]);
         assert_eq!(json(1700, typmod(10, 2), &modes, "NaN"), Err(ConversionError::NotFinite));
         assert_eq!(json(1700, typmod(10, 2), &modes, "1x"), Err(ConversionError::Malformed));
+    }
+
+    #[test]
+    fn few_digits_and_many_mean_the_same() {
+        let unscaled = |text: &str, scale| {
+            let mut found = Vec::new();
+            let read = with_unscaled(text.as_bytes(), scale, |bytes, scale| {
+                found = [bytes, &[scale as u8]].concat()
+            });
+            read.map(|()| found)
+        };
+        for whole in ["0", "7", "127", "128", "255", "256", "32768", "99999999999999"] {
+            for fraction in ["", ".0", ".5", ".25", ".125"] {
+                for sign in ["", "-"] {
+                    for scale in [None, Some(3), Some(5)] {
+                        let short = format!("{sign}{whole}{fraction}");
+                        let long = format!("{sign}{}{whole}{fraction}", "0".repeat(19));
+                        let found = unscaled(&short, scale);
+                        assert!(found.is_ok(), "{short}");
+                        assert_eq!(found, unscaled(&long, scale), "{short} {scale:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, ValueWriter};
 
-use super::{ConversionError, Mapping, Params, TypeContext, utf8};
+use super::{ConversionError, Mapping, Params, TypeContext};
 
 /// Text without a semantic name.
 pub(super) fn plain<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
@@ -27,8 +27,7 @@ pub(super) fn mapping<W: ValueWriter>(context: &TypeContext<'_>, schema: Schema)
 
 #[inline]
 fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
-    writer.string(utf8(text)?);
-    Ok(())
+    writer.utf8(text).map_err(|_| ConversionError::NotUtf8)
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) fn with_zone<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
         write: |text, _: &Params, writer| {
             let (us, offset_s) = parse_time(text)?;
             let utc = (us - offset_s * 1_000_000).rem_euclid(DAY_US);
-            writer.string(Text::new().time(utc, Digits::Trimmed).push(b'Z').as_str());
+            Text::new().time(utc, Digits::Trimmed).push(b'Z').write(writer);
             Ok(())
         },
         params: Params::default(),
@@ -66,7 +66,7 @@ fn write_ns<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(
 /// `24:00:00` prints as `00:00:00Z`, as Debezium 3.6 does.
 fn write_iso<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
     let us = parse_time(text)?.0 % DAY_US;
-    writer.string(Text::new().time(us, Digits::Trimmed).push(b'Z').as_str());
+    Text::new().time(us, Digits::Trimmed).push(b'Z').write(writer);
     Ok(())
 }
 

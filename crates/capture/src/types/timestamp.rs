@@ -91,7 +91,7 @@ fn write_iso<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<
         Finite::Value(instant) => {
             let mut iso = Text::new();
             iso.day(instant.day).push(b'T').time(instant.us_of_day, Digits::Trimmed).push(b'Z');
-            writer.string(iso.as_str());
+            iso.write(writer);
         }
         Finite::Future => writer.string("+294247-01-10T04:00:25.2Z"),
         Finite::Past => writer.string("-290308-12-21T19:59:27.6Z"),
@@ -105,7 +105,7 @@ fn write_zoned<W: ValueWriter>(text: &[u8], params: &Params, writer: &mut W) -> 
             let utc = instant.in_utc();
             let mut iso = Text::new();
             iso.day(utc.day).push(b'T').time(utc.us_of_day, Digits::Exactly(params.digits)).push(b'Z');
-            writer.string(iso.as_str());
+            iso.write(writer);
         }
         Finite::Future => writer.string("infinity"),
         Finite::Past => writer.string("-infinity"),

@@ -4,7 +4,7 @@
 //! names ([`crate::value::Slot`]), which the plan of a table makes from the same schema as the text that is registered.
 
 use crate::format::json::Frame;
-use crate::value::{FieldName, Mark, Nullable, Slot, ValueWriter};
+use crate::value::{FieldName, Mark, Nullable, Slot, TextPart, ValueWriter};
 
 /// First byte of every record.
 pub const MAGIC: u8 = 0;
@@ -173,6 +173,14 @@ impl ValueWriter for AvroWriter {
     fn string(&mut self, value: &str) {
         self.value();
         self.raw(value.as_bytes());
+    }
+
+    #[inline]
+    fn digits_between(&mut self, before: &TextPart, digits: &str, behind: &TextPart) {
+        self.value();
+        let parts = [before.as_str(), digits, behind.as_str()];
+        self.long(parts.iter().map(|part| part.len() as i64).sum());
+        parts.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
     }
 
     fn bytes(&mut self, value: &[u8]) {
@@ -480,6 +488,8 @@ mod tests {
         let (mut shared, mut table) = (Fragments::default(), TableFragment::default());
         shared.render(&constants, &transaction, &mut writer);
         table.render(1, ("public", "t"), (1_000_000, Some(7)), &mut writer);
+        let mut clock = envelope::Clock::default();
+        clock.render(1_234_567, &mut writer);
         let names = &*envelope::NAMES;
         writer.begin_record(&frame(258).prefix);
         writer.begin_struct();
@@ -494,7 +504,7 @@ mod tests {
         writer.end_struct();
         writer.field(&names.source);
         shared.write(&table, 9, &mut writer);
-        envelope::write_tail(&mut writer, Operation::Create, 1_234_567);
+        envelope::write_tail(&mut writer, Operation::Create, &clock);
         writer.end_struct();
         let (prefix, value) = writer.as_bytes().split_at(PREFIX_BYTES);
         assert_eq!(prefix, [0, 0, 0, 1, 2]);

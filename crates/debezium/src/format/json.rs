@@ -1,11 +1,13 @@
 //! Kafka Connect's JsonConverter form.
 
+use std::str::Utf8Error;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::java;
 use crate::schema::Schema;
-use crate::value::{FieldName, Mark, ValueWriter};
+use crate::value::{FieldName, Mark, TextPart, ValueWriter};
 
 /// `decimal.format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,6 +115,12 @@ impl ValueWriter for JsonWriter {
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
+    #[inline]
+    fn int_with_digits(&mut self, _value: i64, digits: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(digits);
+    }
+
     fn float32(&mut self, value: f32) {
         self.value();
         java::write_f32(&mut self.out, value);
@@ -127,6 +135,29 @@ impl ValueWriter for JsonWriter {
     fn string(&mut self, value: &str) {
         self.value();
         write_string(&mut self.out, value);
+    }
+
+    #[inline]
+    fn utf8(&mut self, value: &[u8]) -> Result<(), Utf8Error> {
+        if is_plain(value) {
+            self.value();
+            write_plain(&mut self.out, value);
+            return Ok(());
+        }
+        std::str::from_utf8(value)?;
+        self.value();
+        write_escaped(&mut self.out, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn digits_between(&mut self, before: &TextPart, digits: &str, behind: &TextPart) {
+        self.value();
+        self.out.push(b'"');
+        self.out.extend_from_slice(before.json());
+        self.out.extend_from_slice(digits.as_bytes());
+        self.out.extend_from_slice(behind.json());
+        self.out.push(b'"');
     }
 
     fn bytes(&mut self, value: &[u8]) {
@@ -149,10 +180,7 @@ impl ValueWriter for JsonWriter {
 
     #[inline]
     fn field(&mut self, name: &FieldName) {
-        if self.separate {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(name.json());
+        self.out.extend_from_slice(name.json(self.separate));
         self.separate = false;
     }
 
@@ -244,13 +272,46 @@ impl Frame {
 #[inline]
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    match is_plain(bytes) {
+        true => write_plain(out, bytes),
+        false => write_escaped(out, bytes),
+    }
+}
+
+/// Printable ASCII without quotes and backslashes stands in JSON as it is.
+#[inline]
+fn write_plain(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    match find_escape(bytes) {
-        None => out.extend_from_slice(bytes),
-        Some(first) => write_escaped(out, bytes, first),
-    }
+    out.extend_from_slice(bytes);
     out.push(b'"');
+}
+
+/// One bit in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
+
+/// Whether eight bytes are all printable ASCII without quotes and backslashes. In a byte below 128, a bit at the top
+/// is set by a borrow (below a space) or by the zero that an exclusive or leaves of the byte that is looked for.
+#[inline]
+fn are_plain(word: u64) -> bool {
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = is_zero(word ^ ONES * u64::from(b'"'));
+    let backslash = is_zero(word ^ ONES * u64::from(b'\\'));
+    let control = word.wrapping_sub(ONES * 0x20);
+    (quote | backslash | control | word) & ONES << 7 == 0
+}
+
+/// The same for any number of bytes: the last word may overlap the one before.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let word = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk);
+    let Some(last) = bytes.last_chunk::<8>() else {
+        let mut padded = [b' '; 8];
+        padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        return are_plain(u64::from_le_bytes(padded));
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().all(|chunk| are_plain(word(chunk))) && are_plain(word(last))
 }
 
 /// Begins a character of four bytes in UTF-8, which is two units in UTF-16.
@@ -275,9 +336,14 @@ fn find_escape(bytes: &[u8]) -> Option<usize> {
     bytes.get(at..)?.iter().position(|byte| needs_escape(*byte)).map(|offset| at + offset)
 }
 
-#[cold]
-fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8], first: usize) {
-    let mut next = Some(first);
+fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    escape(out, bytes);
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, mut bytes: &[u8]) {
+    let mut next = find_escape(bytes);
     while let Some(at) = next {
         let (plain, rest) = bytes.split_at(at);
         out.extend_from_slice(plain);
@@ -348,6 +414,21 @@ mod tests {
         );
         let long = format!("{}\"{}", "x".repeat(37), "y".repeat(20));
         assert_eq!(escaped(&long), format!("\"{}\\\"{}\"", "x".repeat(37), "y".repeat(20)));
+    }
+
+    #[test]
+    fn a_byte_that_is_not_plain_is_found_at_any_place() {
+        for length in 0..20 {
+            assert!(is_plain(&vec![b'~'; length]));
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = vec![b' '; length];
+                    bytes[at] = byte;
+                    let expected = (0x20..0x80).contains(&byte) && !needs_escape(byte);
+                    assert_eq!(is_plain(&bytes), expected, "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A writer of whichever form: for what is written now and then, and to be told apart once before what is written often.
 
+use std::str::Utf8Error;
+
 use super::avro::AvroWriter;
 use super::json::{DecimalFormat, JsonWriter};
 use super::text::TextWriter;
-use crate::value::{FieldName, Mark, ValueWriter};
+use crate::value::{FieldName, Mark, TextPart, ValueWriter};
 
 /// Appends records in one of the written forms to one buffer.
 #[derive(Debug)]
@@ -100,6 +102,11 @@ impl ValueWriter for RecordWriter {
     }
 
     #[inline]
+    fn int_with_digits(&mut self, value: i64, digits: &[u8]) {
+        each!(self, writer => writer.int_with_digits(value, digits));
+    }
+
+    #[inline]
     fn float32(&mut self, value: f32) {
         each!(self, writer => writer.float32(value));
     }
@@ -112,6 +119,16 @@ impl ValueWriter for RecordWriter {
     #[inline]
     fn string(&mut self, value: &str) {
         each!(self, writer => writer.string(value));
+    }
+
+    #[inline]
+    fn utf8(&mut self, value: &[u8]) -> Result<(), Utf8Error> {
+        each!(self, writer => writer.utf8(value))
+    }
+
+    #[inline]
+    fn digits_between(&mut self, before: &TextPart, digits: &str, behind: &TextPart) {
+        each!(self, writer => writer.digits_between(before, digits, behind));
     }
 
     #[inline]
