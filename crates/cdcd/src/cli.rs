@@ -324,6 +324,8 @@ impl ConnectorArgs {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "failpoints")]
+    let _failpoints = crate::failpoint::set_up();
     if let Err(problem) = telemetry::init(cli.log_format, &cli.log_level) {
         eprintln!("error: {problem}");
         return ExitCode::from(Exit::Configuration as u8);

@@ -8,6 +8,7 @@ pub mod check;
 pub mod cli;
 pub mod connector;
 pub mod exit;
+mod failpoint;
 pub mod shutdown;
 pub mod sink;
 pub mod telemetry;

@@ -16,6 +16,7 @@ mod random;
 mod t11;
 mod t16;
 mod t17;
+mod t4;
 mod t5;
 mod t6;
 mod t7;
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     /// Faults: kills, restarts, take-overs, rounds [default: of the test]
     #[arg(long)]
     kills: Option<u32>,
-    /// Row changes under the faults [default: 15,000 a fault]
+    /// Row changes under the faults [default: 15,000 a fault; t4: 300,000 a round]
     #[arg(long)]
     changes: Option<u64>,
     /// What is random is drawn from it [default: the clock]
@@ -69,6 +70,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Test {
+    /// The capture ends at each of its steps, before and after it, at rest and under load
+    T4,
     /// kill -9 of the capture at random moments under load
     T5,
     /// Immediate restarts of PostgreSQL under load
@@ -105,6 +108,7 @@ struct Options {
 impl Test {
     fn name(self) -> &'static str {
         match self {
+            Test::T4 => "t4",
             Test::T5 => "t5",
             Test::T6 => "t6",
             Test::T7 => "t7",
@@ -120,6 +124,7 @@ impl Test {
     /// Faults, and seconds until the test counts as stuck.
     fn defaults(self) -> (u32, u64) {
         match self {
+            Test::T4 => (2, 900),
             Test::T5 => (50, 600),
             Test::T6 | Test::T7 => (20, 900),
             Test::T8 => (30, 900),
@@ -142,7 +147,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => random::fresh_seed()?,
     };
     let kills = args.kills.unwrap_or(kills);
-    let changes = args.changes.unwrap_or(u64::from(kills) * 15_000);
+    // One fault of t4 is a round of all steps.
+    let changes_a_fault = if args.id == Test::T4 { 300_000 } else { 15_000 };
+    let changes = args.changes.unwrap_or(u64::from(kills) * changes_a_fault);
     // A fault may cost ten seconds on a busy machine, and a second must do for 4,000 changes.
     let seconds = args.seconds.unwrap_or(seconds.max(u64::from(kills) * 10 + changes / 4_000));
     let name = args.id.name();
@@ -161,7 +168,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut build = Command::new(cargo);
     build
         .args(["build", "--quiet", "--locked", "-p", "cdcd", "-p", "cdcd-snowflake-emulator"])
-        .args(args.release.then_some("--release"));
+        .args(args.release.then_some("--release"))
+        .args((args.id == Test::T4).then_some("--features=cdcd/failpoints"));
     ensure!(build.status().context("cargo")?.success(), "the build failed");
     let dir = services::state_dir_for(&format!("chaos-{name}"))?;
     let me = std::env::current_exe().context("finding this program")?;
@@ -193,6 +201,7 @@ fn inner(args: &Args) -> Result<()> {
     }
     let binary = process::binary(args.release)?;
     let outcome = match args.id {
+        Test::T4 => t4::run(&options, &binary),
         Test::T5 => t5::run(&options, &binary),
         Test::T6 => t6::run(&options, &binary),
         Test::T7 => t7::run(&options, &binary),

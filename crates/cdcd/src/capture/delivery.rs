@@ -8,6 +8,7 @@ use super::now_ns;
 use super::output::Output;
 use super::store::{Identity, Store};
 use crate::exit::{Exit, Failure};
+use crate::failpoint::reached;
 
 /// Sends what a capture has written and commits it with the positions that cover it.
 pub(super) struct Delivery<'s> {
@@ -39,7 +40,9 @@ impl Delivery<'_> {
     /// Waits for the end of the running commit. May be dropped and called again.
     pub(super) async fn committed(&mut self, capture: &mut Capture) -> Result<(), Failure> {
         self.output.committed().await?;
+        reached("committed.before");
         capture.handle_committed();
+        reached("committed.after");
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use super::stream::Stream;
 use super::{CaptureOptions, EndPosition, OutputKind, now_ns, takeover};
 use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
+use crate::failpoint::reached;
 use crate::shutdown::Shutdown;
 
 /// What one life leaves to the next.
@@ -80,12 +81,17 @@ async fn open_and_run(
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
     }
     // Fence before reading: an older process could still commit after our read.
+    reached("fence.before");
     let mut output = Output::open(options.output, settings).await?;
+    reached("fence.after");
     let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
     let mut position = kept.position;
+    reached("read-position.after");
     takeover::check_guarantee(settings, output.guarantee(), position.as_ref())?;
     if let Some(position) = &mut position {
+        reached("claim.before");
         claim(settings, &store, &mut output, position).await?;
+        reached("claim.after");
     }
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;
@@ -231,9 +237,13 @@ impl Session<'_> {
         let name = &self.settings.slot.name;
         let mut retries = 0;
         loop {
+            reached("start-replication.before");
             let started = replication::start(&mut self.replication, name, from, &self.stream_options).await;
             match started {
-                Ok(()) => return self.check_again(from).await,
+                Ok(()) => {
+                    reached("start-replication.after");
+                    return self.check_again(from).await;
+                }
                 Err(error) if error.code() == Some("55006") && retries < self.settings.slot.max_retries => {
                     retries += 1;
                     let wait = self.wait_for_slot(retries).await?;
@@ -357,8 +367,11 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         let point = prepared.commit_point(snapshot);
         let position = self.store.position(&self.identity, point);
+        reached("first-position.before");
         self.output.begin_commit(&self.store, position)?;
-        position_written(&mut self.output).await
+        position_written(&mut self.output).await?;
+        reached("first-position.after");
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use super::schemas::Schemas;
 use super::{catalog, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
+use crate::failpoint::reached;
 use crate::shutdown::Shutdown;
 
 /// Bytes of records that are gathered before they are sent, or while a commit runs.
@@ -89,8 +90,16 @@ impl Stream<'_> {
                     return Err(Failure::from(cdcd_postgres::Error::Closed));
                 }
                 Some(CopyMessage::Data(payload)) => match Frame::read(payload) {
-                    Ok(Frame::XLogData(data)) => self.capture.handle_xlog_data(&data, now)?,
-                    Ok(Frame::Keepalive(keepalive)) => self.capture.handle_keepalive(&keepalive)?,
+                    Ok(Frame::XLogData(data)) => {
+                        reached("frame.before");
+                        self.capture.handle_xlog_data(&data, now)?;
+                        reached("frame.after");
+                    }
+                    Ok(Frame::Keepalive(keepalive)) => {
+                        reached("keepalive.before");
+                        self.capture.handle_keepalive(&keepalive)?;
+                        reached("keepalive.after");
+                    }
                     Err(error) => {
                         return Err(
                             Failure::new(Exit::Unexpected, error).context("reading a replication frame")
@@ -132,7 +141,9 @@ impl Stream<'_> {
                 true => update,
                 false => StandbyStatusUpdate { flushed: Lsn::ZERO, ..update },
             };
+            reached("acknowledge.before");
             self.connection.send_copy_data(&update.to_bytes()).await?;
+            reached("acknowledge.after");
         }
         Ok(())
     }

@@ -115,7 +115,12 @@ impl Arena {
     }
 
     pub(super) fn start_capture(&self, args: &[&str]) -> Result<Running> {
-        Running::start(&self.ground.binary, "capture", &self.connector, &self.log(), args)
+        Running::start(&self.ground.binary, "capture", &self.connector, &self.log(), args, &[])
+    }
+
+    /// Starts the capture with these variables in its environment.
+    pub(super) fn start_capture_with(&self, variables: &[(&str, &str)]) -> Result<Running> {
+        Running::start(&self.ground.binary, "capture", &self.connector, &self.log(), &[], variables)
     }
 
     /// Starts the capture and waits until it has its slot: from then on nothing is missed.

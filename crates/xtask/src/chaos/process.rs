@@ -49,6 +49,7 @@ impl Running {
         connector: &Path,
         log: &Path,
         args: &[&str],
+        variables: &[(&str, &str)],
     ) -> Result<Self> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -58,7 +59,7 @@ impl Running {
         writeln!(file, "---- {verb} starts").with_context(|| format!("{}", log.display()))?;
         let begins = file.metadata().with_context(|| format!("{}", log.display()))?.len();
         let mut command = cdcd(binary);
-        command.arg(verb).arg(connector).args(args);
+        command.arg(verb).arg(connector).args(args).envs(variables.iter().copied());
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

@@ -174,7 +174,7 @@ fn keep_running(arena: &Arena, members: &mut [Member], met: &mut Met) -> Result<
 
 impl Member {
     fn start(&self, arena: &Arena) -> Result<Running> {
-        Running::start(&arena.ground.binary, "sink", &self.file, &self.log, &[])
+        Running::start(&arena.ground.binary, "sink", &self.file, &self.log, &[], &[])
     }
 }
 
@@ -215,7 +215,7 @@ fn catch_up(arena: &Arena, members: &mut [Member; 2]) -> Result<Duration> {
     let began = Instant::now();
     let [first, _] = members;
     let flags = ["--until-caught-up"];
-    let mut child = Running::start(&arena.ground.binary, "sink", &first.file, &first.log, &flags)?;
+    let mut child = Running::start(&arena.ground.binary, "sink", &first.file, &first.log, &flags, &[])?;
     let status = child.wait(arena.ground.time_left(CATCH_UP_LIMIT))?;
     ensure!(status.success(), "the last sink ended with {status}:\n{}", child.tail());
     Ok(began.elapsed())

@@ -212,7 +212,7 @@ impl Stage {
 
     fn start(&self, ground: &Ground, args: &[&str]) -> Result<Running> {
         let log = ground.logs.join(format!("{}.log", self.name));
-        Running::start(&ground.binary, "capture", &self.connector, &log, args)
+        Running::start(&ground.binary, "capture", &self.connector, &log, args, &[])
     }
 
     fn catch_up(&self, ground: &Ground) -> Result<()> {

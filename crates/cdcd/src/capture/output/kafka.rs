@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::Store;
 use crate::connector::source::{ExactlyOnce, SourceSettings, TopicCreation};
 use crate::exit::{Exit, Failure};
+use crate::failpoint::reached;
 
 pub(in super::super) struct KafkaOutput {
     producer: Arc<Producer>,
@@ -69,8 +70,12 @@ impl KafkaOutput {
         self.begin()?;
         let producer = &self.producer;
         let mut failure = None;
+        reached("records.before");
         let flow = capture.send_records(|record| match producer.send(&record) {
-            Ok(Accepted::Taken) => Flow::Taken,
+            Ok(Accepted::Taken) => {
+                reached("record.after");
+                Flow::Taken
+            }
             Ok(Accepted::Full) => Flow::Full,
             Err(error) => {
                 failure = Some(error);
@@ -80,6 +85,7 @@ impl KafkaOutput {
         if let Some(error) = failure {
             return Err(error.into());
         }
+        reached("records.after");
         self.producer.poll(Duration::ZERO);
         self.producer.check()?;
         Ok(flow)
@@ -106,6 +112,7 @@ impl KafkaOutput {
             let ids = ids_of_new_topics(&producer, &admin, &new_topics)?;
             position.topics.extend(ids.clone());
             let value = position.encode();
+            reached("commit.before");
             producer.commit(&Record {
                 topic: &topic,
                 partition: Some(0),
@@ -114,6 +121,7 @@ impl KafkaOutput {
                 value: Some(&value),
                 headers: &[],
             })?;
+            reached("commit.after");
             Ok(ids)
         }));
         self.begun = false;
@@ -146,8 +154,10 @@ impl KafkaOutput {
 
     fn begin(&mut self) -> Result<(), Failure> {
         if !self.begun {
+            reached("begin.before");
             self.producer.begin()?;
             self.begun = true;
+            reached("begin.after");
         }
         Ok(())
     }
