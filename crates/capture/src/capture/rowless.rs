@@ -115,8 +115,9 @@ impl Engine {
         Ok(())
     }
 
-    /// A logical decoding message. One outside of transactions is a step of its own: what lies before its record's
-    /// second byte is done with it, and a server that is asked to go on there does not send it again.
+    /// A logical decoding message. One outside of transactions is a step of its own: its LSN is the end of its record
+    /// (`logicalmsg_decode`, PostgreSQL 14 to 18), so a server that is asked to go on there does not send it again, and
+    /// leaves out nothing behind it.
     pub(super) fn logical(
         &mut self,
         logical: &Logical<'_>,
@@ -164,10 +165,9 @@ impl Engine {
             let what = format!("a message stands before what is done: {}", self.last_boundary);
             return Err(protocol(lsn, &what));
         }
-        let end = Lsn(lsn.0 + 1);
         self.last_commit_lsn = Some(lsn);
-        self.last_boundary = end;
-        self.progress.received(end);
+        self.last_boundary = lsn;
+        self.progress.received(lsn);
         self.progress.committed();
         let at_us = *self.last_commit_us.get_or_insert(now_ns.div_euclid(1000));
         self.render_fragments(source::Transaction {
