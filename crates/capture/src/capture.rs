@@ -185,7 +185,7 @@ impl Capture {
                 replay: start.open.map(Replay::new),
                 lineage: start.lineage,
                 metadata: config.transactions.as_ref().map(Metadata::new),
-                messages: Messages::new(&config.topic_prefix, &config.topic_delimiter),
+                messages: Messages::new(&config.topic_prefix),
                 last_commit_lsn: start.last_commit_lsn,
                 last_commit_us: start.last_commit_us,
                 last_boundary: start.done_end_lsn,

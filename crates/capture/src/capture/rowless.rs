@@ -242,9 +242,10 @@ impl Engine {
 }
 
 impl Messages {
-    pub(super) fn new(prefix: &str, delimiter: &str) -> Self {
+    /// Their topic has a dot, whatever `topic.delimiter` is: so has Debezium's.
+    pub(super) fn new(prefix: &str) -> Self {
         Messages {
-            topic: topic::special_topic(prefix, delimiter, "message"),
+            topic: topic::special_topic(prefix, ".", "message"),
             frames: [Frame::bare(), Frame::bare()],
             is_framed: false,
             source: source::TableFragment::default(),

@@ -94,7 +94,7 @@ impl Stage {
         run.stop()?;
         let mut sides = [Side::default(), Side::default()];
         for ((side, topics), stopped) in sides.iter_mut().zip(&run.topics).zip(&run.stopped) {
-            let records = topics.read(&format!("{}{}", run.prefix, run.delimiter))?.into_iter();
+            let records = topics.read(&run.prefix)?.into_iter();
             side.records = records.map(|record| self.forms.readable(record)).collect::<Result<_>>()?;
             side.stopped.clone_from(stopped);
         }
@@ -103,7 +103,7 @@ impl Stage {
             std::mem::forget(database);
         } else {
             for (topics, kafka) in run.topics.iter().zip(&self.kafka) {
-                topics.remove(&kafka.bootstrap_servers, &format!("{}{}", run.prefix, run.delimiter))?;
+                topics.remove(&kafka.bootstrap_servers, &run.prefix)?;
             }
             std::fs::remove_dir_all(&run.dir).context("removing the case's folder")?;
             database.remove()?;
