@@ -24,5 +24,5 @@ INSERT INTO hidden VALUES (1);
 BEGIN; INSERT INTO hidden VALUES (2); INSERT INTO t VALUES (8, 'seen'); INSERT INTO hidden VALUES (3); COMMIT;
 BEGIN; TRUNCATE "odd name"; INSERT INTO t VALUES (9, 'after'); TRUNCATE nokey, "odd name"; COMMIT;
 BEGIN; COMMIT;
-INSERT INTO t SELECT g, 'bulk ' || g FROM generate_series(100, 150) g;
-UPDATE t SET v = v || '!' WHERE id > 140;
+INSERT INTO t SELECT g, 'bulk ' || g FROM generate_series(100, 115) g;
+UPDATE t SET v = v || '!' WHERE id > 110;
