@@ -167,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_asked_for_once_and_the_properties_win() {
+        let options = |messages, extra: &[(&str, &str)]| {
+            let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            StreamOptions { protocol: 1, publication: "p".to_owned(), messages, extra }.text()
+        };
+        let base = "proto_version '1', publication_names '\"p\"'";
+        assert_eq!(options(false, &[]), base);
+        assert_eq!(options(true, &[]), format!("{base}, messages 'true'"));
+        assert_eq!(options(true, &[("messages", "false")]), format!("{base}, \"messages\" 'false'"));
+    }
+
+    #[test]
     fn names_cannot_leave_their_quotes() {
         let options = StreamOptions {
             protocol: 1,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cdcd_capture::config::{BinaryMode, Converter, Modes, NameFilter, TransactionTopic};
 use cdcd_capture::converter::AvroOptions;
-use cdcd_capture::position::{Counts, OpenTransaction, Position};
+use cdcd_capture::position::{Counts, OpenTransaction};
 use cdcd_capture::{Capture, Config, Error, Pace, Start};
 use cdcd_debezium::transform::Chain;
 use cdcd_pgoutput::Lsn;
@@ -153,7 +153,6 @@ fn a_position_without_counts_is_read_and_one_is_written_as_before() {
     let open: OpenTransaction = serde_json::from_str(text).unwrap();
     assert_eq!(open.counts, None);
     assert_eq!(serde_json::to_string(&open).unwrap(), text);
-    assert!(Position::decode(b"{}").is_err());
 }
 
 #[test]

@@ -931,6 +931,25 @@ mod tests {
     }
 
     #[test]
+    fn transactions_and_messages_are_told_as_the_properties_say() {
+        let read = |pairs: &[(&str, &str)]| SourceSettings::new(&properties(pairs), KafkaNeed::Required);
+        let plain = read(&[("topic.transaction", "tx")]).unwrap();
+        assert_eq!(plain.capture.transactions, None);
+        assert!(plain.capture.messages.passes("any"));
+        let text = |version| plain.stream_options(version).text();
+        assert!(text(140_000).ends_with(", messages 'true'") && !text(130_020).contains("messages"));
+        let both = [("provide.transaction.metadata", "true"), ("topic.delimiter", "-")];
+        let name = |settings: SourceSettings| settings.capture.transactions.unwrap().name;
+        let prefix = plain.capture.topic_prefix.clone();
+        assert_eq!(name(read(&both).unwrap()), format!("{prefix}-transaction"));
+        assert_eq!(name(read(&[both[0], ("topic.transaction", "tx")]).unwrap()), format!("{prefix}.tx"));
+        let lists = [("message.prefix.include.list", "A.*"), ("message.prefix.exclude.list", "b")];
+        let some = read(&lists[..1]).unwrap().capture.messages;
+        assert!(some.passes("abc") && !some.passes("bab"));
+        assert_eq!(read(&lists).unwrap_err().key, "message.prefix.include.list");
+    }
+
+    #[test]
     fn topic_groups_come_before_the_default() {
         let pairs = [
             ("topic.creation.groups", "big"),
