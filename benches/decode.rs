@@ -167,6 +167,8 @@ fn config(converter: Converter, transforms: &Chain) -> Config {
         column_rules: Default::default(),
         transforms: transforms.clone(),
         heartbeat: None,
+        transactions: None,
+        messages: Default::default(),
     }
 }
 
@@ -183,6 +185,7 @@ fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usize {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
+        last_commit_us: None,
         open: None,
         snapshot: None,
         status_interval_ns: i64::MAX,

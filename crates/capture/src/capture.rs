@@ -1,3 +1,5 @@
+mod rowless;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use cdcd_debezium::envelope::{self, Clock, Operation};
@@ -17,8 +19,10 @@ use cdcd_pgoutput::{Decoder, Lsn};
 use crate::catalog::{CatalogRequest, TableFacts};
 use crate::columns;
 use crate::config::Config;
-use crate::converter::{Framing, Half, SchemaRequest};
+use crate::converter::{Half, SchemaRequest};
 use crate::error::Error;
+use crate::logical::Messages;
+use crate::metadata::Metadata;
 use crate::outbox::{ContextHeaders, Entry, Flow, Outbox, Range, Topics};
 use crate::plan::{Plan, TableShape, Way};
 use crate::position::{OpenTransaction, PrefixHash, SnapshotProgress};
@@ -37,6 +41,8 @@ pub struct Start {
     pub done_end_lsn: Lsn,
     /// End of the last transaction before it, for `source.sequence`.
     pub last_commit_lsn: Option<Lsn>,
+    /// Its time, µs since 1970, which messages outside of transactions carry.
+    pub last_commit_us: Option<i64>,
     /// The part of the next transaction that is in Kafka, too.
     pub open: Option<OpenTransaction>,
     /// The snapshot before it, if it was read in attempts that the stream is not past yet.
@@ -53,6 +59,7 @@ impl Start {
         Start {
             done_end_lsn: lsn,
             last_commit_lsn: None,
+            last_commit_us: None,
             open: None,
             snapshot: None,
             status_interval_ns: 10_000_000_000,
@@ -95,7 +102,11 @@ struct Engine {
     /// Set until the part of a transaction that is in Kafka has passed.
     replay: Option<Replay>,
     lineage: u32,
+    /// There if transactions are told.
+    metadata: Option<Metadata>,
+    messages: Messages,
     last_commit_lsn: Option<Lsn>,
+    last_commit_us: Option<i64>,
     last_boundary: Lsn,
     feed: Option<Feed>,
     /// How far the snapshot is, or what its attempts have seen.
@@ -112,6 +123,8 @@ struct Engine {
 enum Framed {
     Table(usize, Half),
     Heartbeat(Half),
+    Transaction(Half),
+    Message(Half),
 }
 
 /// Tables by OID.
@@ -173,7 +186,10 @@ impl Capture {
                 transaction: None,
                 replay: start.open.map(Replay::new),
                 lineage: start.lineage,
+                metadata: config.transactions.as_ref().map(Metadata::new),
+                messages: Messages::new(&config.topic_prefix),
                 last_commit_lsn: start.last_commit_lsn,
+                last_commit_us: start.last_commit_us,
                 last_boundary: start.done_end_lsn,
                 feed: None,
                 snapshot: start.snapshot.filter(|_| reread.is_some()),
@@ -185,6 +201,7 @@ impl Capture {
             },
         };
         capture.engine.frame_heartbeats();
+        capture.engine.frame_transactions();
         Ok(capture)
     }
 
@@ -238,8 +255,8 @@ impl Capture {
         }
     }
 
-    /// A schema whose id must be told before the next frame, row or timer: of a heartbeat from the start on, of a table
-    /// once its catalog question is answered or its snapshot begun.
+    /// A schema whose id must be told before the next frame, row or timer: of heartbeats and transactions from the start
+    /// on, of a table once its catalog question is answered or its snapshot begun, of messages when the first has come.
     pub fn poll_schema_request(&self) -> Option<&SchemaRequest> {
         self.engine.schema_requests.front().map(|(_, request)| request)
     }
@@ -255,14 +272,9 @@ impl Capture {
             }
         };
         engine.schema_requests.pop_front();
-        let frame = avro::frame(id);
-        match framed {
-            Framed::Table(index, half) => {
-                if let Some(plan) = engine.tables.plans.get_mut(index) {
-                    plan.set_frame(half, frame);
-                }
-            }
-            Framed::Heartbeat(half) => engine.heartbeat_frames[half as usize] = frame,
+        engine.set_frame(framed, avro::frame(id));
+        if engine.schema_requests.is_empty() {
+            engine.write_held_message();
         }
     }
 
@@ -387,15 +399,16 @@ impl Capture {
         if !engine.outbox.is_empty() {
             return None;
         }
-        // A part that is being replayed is in Kafka as a whole: there is no position inside of it.
-        let open = match &engine.replay {
-            Some(replay) => Some(replay.part().clone()),
-            None => engine.transaction.as_ref().and_then(Transaction::open),
-        };
         let in_transaction = engine.transaction.is_some();
         if !engine.progress.poll_commit(engine.last_boundary, in_transaction, now_ns, pace) {
             return None;
         }
+        // A part that is being replayed is in Kafka as a whole: there is no position inside of it.
+        let counts = engine.metadata.as_ref().map(|metadata| &metadata.counts);
+        let open = match &engine.replay {
+            Some(replay) => Some(replay.part().clone()),
+            None => engine.transaction.as_ref().and_then(|transaction| transaction.open(counts)),
+        };
         engine.forget_reread();
         if let (Some(feed), Some(progress)) = (&engine.feed, &mut engine.snapshot)
             && let Some((slot, key)) = feed.cursor.get()
@@ -405,6 +418,7 @@ impl Capture {
         Some(CommitPoint {
             done_end_lsn: engine.last_boundary,
             last_commit_lsn: engine.last_commit_lsn,
+            last_commit_us: engine.last_commit_us,
             open,
             snapshot: engine.snapshot.clone(),
         })
@@ -467,6 +481,7 @@ impl Capture {
         let row = self.copy_row.split(&line);
         if engine.rendered_snapshot != Some((marker, at_us)) {
             engine.rendered_snapshot = Some((marker, at_us));
+            engine.last_commit_us = Some(at_us);
             engine.render_fragments(source::Transaction {
                 at_us,
                 snapshot: marker,
@@ -517,7 +532,7 @@ impl Engine {
                 self.change(delete.relation, skip, lsn, now_ns, |w| w.delete(delete.old))
             }
             Message::Begin(begin) => self.begin(begin, lsn),
-            Message::Commit(commit) => self.commit(commit),
+            Message::Commit(commit) => self.commit(commit, lsn),
             Message::Relation(relation) => self.relation(relation),
             Message::Truncate(truncate) => {
                 let skip = self.count(data)? || self.config.skipped_operations.truncate;
@@ -525,13 +540,7 @@ impl Engine {
             }
             Message::Origin(origin) => self.origin(origin, lsn),
             Message::Type(_) => Ok(()),
-            Message::Logical(_) => {
-                if self.transaction.is_some() {
-                    self.count(data)?;
-                }
-                self.stats.filtered += 1;
-                Ok(())
-            }
+            Message::Logical(logical) => self.logical(logical, data, now_ns),
             Message::StreamStart { .. }
             | Message::StreamStop
             | Message::StreamCommit { .. }
@@ -603,10 +612,10 @@ impl Engine {
             origin: None,
             last_commit_lsn: self.last_commit_lsn.map(|lsn| lsn.0),
         });
-        Ok(())
+        self.begin_metadata(lsn)
     }
 
-    fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
+    fn commit(&mut self, commit: &Commit, lsn: Lsn) -> Result<(), Error> {
         let Some(transaction) = self.transaction.take() else {
             return Err(protocol(commit.commit_lsn, "a commit without a transaction"));
         };
@@ -619,9 +628,11 @@ impl Engine {
                 "a commit of another transaction than the one that began",
             ));
         }
+        self.end_metadata(lsn, transaction.committed_at_us)?;
         self.progress.received(commit.end_lsn);
         self.progress.committed();
         self.last_commit_lsn = Some(commit.end_lsn);
+        self.last_commit_us = Some(transaction.committed_at_us);
         self.last_boundary = self.last_boundary.max(commit.end_lsn);
         self.stats.transactions += 1;
         self.stats.last_commit_at_us = transaction.committed_at_us;
@@ -784,6 +795,7 @@ impl Engine {
             context: &self.context,
             outbox: &mut self.outbox,
             topics: &mut self.topics,
+            metadata: self.metadata.as_mut().filter(|_| self.transaction.is_some()),
             transformer: self.transformer.as_mut(),
             stats: &mut self.stats,
             id,
@@ -796,19 +808,11 @@ impl Engine {
 
     /// Puts schemas around heartbeats, or asks for their ids.
     fn frame_heartbeats(&mut self) {
-        let Some(heartbeat) = &self.config.heartbeat else { return };
-        for (half, converter, schema) in [
-            (Half::Key, &self.config.key, envelope::heartbeat_key_schema()),
-            (Half::Value, &self.config.value, envelope::heartbeat_schema()),
-        ] {
-            match converter.framing(half, &heartbeat.topic, &schema) {
-                Ok(Framing::Known(frame)) => self.heartbeat_frames[half as usize] = frame,
-                Ok(Framing::Asked(request)) => {
-                    self.schema_requests.push_back((Framed::Heartbeat(half), request));
-                }
-                Err(error) => debug_assert!(false, "names of our own: {error}"),
-            }
-        }
+        let Some(topic) = self.config.heartbeat.as_ref().map(|heartbeat| heartbeat.topic.clone()) else {
+            return;
+        };
+        let schemas = [envelope::heartbeat_key_schema(), envelope::heartbeat_schema()];
+        self.frame(Framed::Heartbeat, &topic, schemas);
     }
 
     /// Writes a heartbeat.

@@ -8,6 +8,7 @@ use cdcd_debezium::format::json::{Frame, JsonWriter};
 use cdcd_debezium::format::text::TextWriter;
 use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::source::{Constants, Fragments, TableFragment, Transaction};
+use cdcd_debezium::transaction::Block;
 use cdcd_debezium::value::ValueWriter;
 use cdcd_pgoutput::tuple::{Tuple, Value};
 
@@ -31,6 +32,7 @@ pub(crate) struct Event<'a> {
     pub(crate) after: Option<Row<'a>>,
     pub(crate) source: &'a mut Fragments,
     pub(crate) table: &'a TableFragment,
+    pub(crate) block: Option<Block<'a>>,
     pub(crate) lsn: u64,
     pub(crate) clock: &'a Clock,
     pub(crate) on_failure: ConversionFailure,
@@ -179,7 +181,7 @@ fn write_event<W: ValueWriter>(
     }
     writer.field(&names.source);
     event.source.write(event.table, event.lsn, writer);
-    envelope::write_tail(writer, event.operation, event.clock);
+    envelope::write_tail(writer, event.block, event.operation, event.clock);
     writer.end_struct();
     Ok(failures)
 }

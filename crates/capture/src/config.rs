@@ -241,6 +241,10 @@ pub struct Config {
     pub transforms: Chain,
     /// `heartbeat.interval.ms`, if heartbeats are on, and their topic.
     pub heartbeat: Option<Heartbeat>,
+    /// `provide.transaction.metadata`, if it is on, and its topic.
+    pub transactions: Option<TransactionTopic>,
+    /// `message.prefix.include.list` / `message.prefix.exclude.list`: which logical decoding messages are captured.
+    pub messages: NameFilter,
 }
 
 impl Default for Config {
@@ -268,6 +272,8 @@ impl Default for Config {
             field_names: NameAdjustment::default(),
             transforms: Chain::default(),
             heartbeat: None,
+            transactions: None,
+            messages: NameFilter::default(),
         }
     }
 }
@@ -279,4 +285,11 @@ pub struct Heartbeat {
     pub interval_ns: i64,
     /// Topic.
     pub topic: String,
+}
+
+/// Where the ends of transactions are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionTopic {
+    /// Its name: the prefix and `topic.transaction`.
+    pub name: String,
 }

@@ -14,6 +14,8 @@ pub mod config;
 pub mod converter;
 mod defaults;
 mod error;
+mod logical;
+mod metadata;
 mod outbox;
 mod plan;
 pub mod position;

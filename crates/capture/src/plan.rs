@@ -15,6 +15,7 @@ use crate::columns::Columns;
 use crate::config::Config;
 use crate::converter::{Converter, Framing, Half, JsonOptions, SchemaRequest};
 use crate::error::Error;
+use crate::metadata::Counter;
 use crate::outbox::Topics;
 use crate::trees::TreePlan;
 use crate::unwrapped::Unwrapped;
@@ -92,6 +93,8 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<SchemaRequest>,
     pub(crate) source: TableFragment,
     pub(crate) way: Way,
+    /// Where the table's events are counted.
+    pub(crate) counter: Counter,
 }
 
 /// How a table's events become records.
@@ -153,6 +156,7 @@ impl Plan {
             key_frame: Frame::bare(),
             requests: Vec::new(),
             source: TableFragment::default(),
+            counter: Counter::default(),
         };
         plan.surround(Half::Value, &config.value, topic_name, &value_schema)?;
         if !plan.key.is_empty() {

@@ -67,6 +67,9 @@ pub struct Position {
     pub done_end_lsn: LsnText,
     /// End LSN of the last transaction that had a commit, for `source.sequence`.
     pub last_commit_lsn: Option<LsnText>,
+    /// Its time, µs since 1970: messages outside of transactions have no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_commit_us: Option<i64>,
     /// A transaction of which a part is in Kafka.
     pub open: Option<OpenTransaction>,
     /// A snapshot that is not complete, or that the stream is not past yet.
@@ -98,6 +101,18 @@ pub struct OpenTransaction {
     pub ordinal_next: u64,
     /// Over the changes before it: on replay they must be the same.
     pub prefix_hash: PrefixHash,
+    /// What was counted of them for transaction metadata, if its BEGIN is in Kafka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+}
+
+/// Events of a transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All of them.
+    pub events: u64,
+    /// The same by table, in order of their first events.
+    pub collections: Vec<(String, u64)>,
 }
 
 /// A running hash over the data messages of a transaction: where in the log each stands, its kind and its length.
@@ -253,11 +268,13 @@ mod tests {
             publication: "dbz_publication".to_owned(),
             done_end_lsn: LsnText(Lsn(0x16_B374_D848)),
             last_commit_lsn: None,
+            last_commit_us: Some(1_795_170_020_989_740),
             open: Some(OpenTransaction {
                 commit_lsn: LsnText(Lsn(0x16_B374_D900)),
                 xid: 7,
                 ordinal_next: 3,
                 prefix_hash: PrefixHash::default(),
+                counts: Some(Counts { events: 2, collections: vec![("public.t".to_owned(), 2)] }),
             }),
             snapshot: Some(SnapshotProgress {
                 consistent_point: LsnText(Lsn(1)),

@@ -43,6 +43,8 @@ pub struct CommitPoint {
     pub done_end_lsn: Lsn,
     /// End of the last transaction before it.
     pub last_commit_lsn: Option<Lsn>,
+    /// Time of the last transaction that had a commit, µs since 1970.
+    pub last_commit_us: Option<i64>,
     /// The transaction of which a part is covered.
     pub open: Option<OpenTransaction>,
     /// The snapshot that is being read, or that the stream is not past yet.

@@ -11,6 +11,7 @@ use crate::column::{ColumnError, Image, write_key_header};
 use crate::columns::{Event, Written};
 use crate::config::Config;
 use crate::error::Error;
+use crate::metadata::Metadata;
 use crate::outbox::{ContextHeaders, Entry, Headers, Outbox, Range, Topics};
 use crate::plan::{Plan, Way};
 use crate::reread::Keep;
@@ -59,6 +60,8 @@ pub(crate) struct Writer<'c> {
     pub(crate) context: &'c ContextHeaders,
     pub(crate) outbox: &'c mut Outbox,
     pub(crate) topics: &'c mut Topics,
+    /// There if events are counted, and this is one of a transaction.
+    pub(crate) metadata: Option<&'c mut Metadata>,
     /// There if the table's records go through it.
     pub(crate) transformer: Option<&'c mut Transformer>,
     pub(crate) stats: &'c mut Stats,
@@ -207,6 +210,10 @@ impl Writer<'_> {
             Operation::Delete => self.stats.deletes += 1,
             Operation::Truncate => self.stats.truncates += 1,
         }
+        if let Some(metadata) = &mut self.metadata {
+            let plan = &mut *self.plan;
+            metadata.count(&mut plan.counter, (&plan.schema, &plan.table), self.lsn.0);
+        }
         let value = match &self.plan.way {
             Way::Direct => self.envelope(operation, before, after)?,
             Way::Unwrapped(_) => return self.unwrapped_event(operation, (before, after), key, headers),
@@ -227,6 +234,7 @@ impl Writer<'_> {
             after,
             source: self.source,
             table: &self.plan.source,
+            block: self.metadata.as_deref().map(Metadata::block),
             lsn: self.lsn.0,
             clock: self.clock,
             on_failure: self.config.conversion_failure,
@@ -250,7 +258,8 @@ impl Writer<'_> {
             return Ok(Range::default());
         };
         let event = (operation, self.lsn.0, self.now_ns);
-        match transformer.event(plan, (before, after), event, self.config.conversion_failure) {
+        let block = self.metadata.as_deref().map(Metadata::block);
+        match transformer.event(plan, (before, after), block, event, self.config.conversion_failure) {
             Ok((range, failures)) => {
                 self.stats.conversion_failures += failures;
                 Ok(range)

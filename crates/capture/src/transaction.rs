@@ -3,7 +3,7 @@
 use cdcd_pgoutput::Lsn;
 
 use crate::error::Error;
-use crate::position::{LsnText, OpenTransaction, PrefixHash};
+use crate::position::{Counts, LsnText, OpenTransaction, PrefixHash};
 
 /// Seconds between 1970-01-01 and PostgreSQL's epoch, 2000-01-01.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
@@ -34,13 +34,14 @@ impl Transaction {
         self.prefix_hash.add(lsn, body);
     }
 
-    /// For the position, if anything of the transaction was received.
-    pub(crate) fn open(&self) -> Option<OpenTransaction> {
-        (self.ordinal > 0).then_some(OpenTransaction {
+    /// For the position, if anything of the transaction was received or written; there are counts if its BEGIN was.
+    pub(crate) fn open(&self, counts: Option<&Counts>) -> Option<OpenTransaction> {
+        (self.ordinal > 0 || counts.is_some()).then(|| OpenTransaction {
             commit_lsn: LsnText(self.commit_lsn),
             xid: self.xid,
             ordinal_next: self.ordinal,
             prefix_hash: self.prefix_hash,
+            counts: counts.cloned(),
         })
     }
 }
@@ -59,6 +60,11 @@ impl Replay {
     /// The part that is in Kafka.
     pub(crate) fn part(&self) -> &OpenTransaction {
         &self.part
+    }
+
+    /// The transaction's BEGIN was told only now: nothing of the part was counted.
+    pub(crate) fn told(&mut self, counts: Counts) {
+        self.part.counts = Some(counts);
     }
 
     /// The first transaction of the stream must be the one that was cut.

@@ -7,6 +7,7 @@ use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::header;
 use cdcd_debezium::schema::Schema;
 use cdcd_debezium::source::{self, Fragments, TableFragment};
+use cdcd_debezium::transaction::Block;
 use cdcd_debezium::transform::tape::{self, TapeWriter};
 use cdcd_debezium::transform::{Chain, Encoder, Header, Record, TransformError, Typed, Value, header_text};
 use cdcd_debezium::value::ValueWriter;
@@ -110,6 +111,7 @@ impl Transformer {
         &mut self,
         plan: &TreePlan,
         (before, after): (Option<Row<'_>>, Option<Row<'_>>),
+        block: Option<Block<'_>>,
         (operation, lsn, now_ns): (Operation, u64, i64),
         on_failure: ConversionFailure,
     ) -> Result<(Range, u64), ColumnError> {
@@ -126,7 +128,7 @@ impl Transformer {
             }
         }
         self.fragments.write(&plan.source, lsn, &mut self.tape);
-        envelope::write_tail(&mut self.tape, operation, &self.clock);
+        envelope::write_tail(&mut self.tape, block, operation, &self.clock);
         self.tape.end_struct();
         Ok((Range { start, end: self.tape.mark().length }, failures))
     }
@@ -210,6 +212,23 @@ fn headers(headers: Headers, context: &ContextHeaders, outbox: &Outbox) -> Vec<H
         key.map(|(name, range)| text(name, String::from_utf8_lossy(outbox.header_bytes(range)).into_owned()));
     let values = header::CONTEXT.iter().zip(context.values.iter().flatten());
     key.into_iter().chain(values.map(|(name, value)| text(name, value.clone()))).collect()
+}
+
+impl Transformer {
+    /// A value that `write` puts on the tape, as a tree; the tape is left empty.
+    pub(crate) fn tree(
+        &mut self,
+        schema: Schema,
+        write: impl FnOnce(&mut TapeWriter, &mut Fragments),
+    ) -> Typed {
+        self.tape.clear();
+        write(&mut self.tape, &mut self.fragments);
+        let schema = Arc::new(schema);
+        let value = tape::read(&schema, self.tape.as_bytes());
+        debug_assert!(value.is_some(), "what is written is what the schema says");
+        self.tape.clear();
+        Typed::new(schema, value.unwrap_or_default())
+    }
 }
 
 /// A heartbeat as trees.

@@ -41,7 +41,7 @@ enum Added {
     Nanoseconds,
     Source(SourceField),
     WholeSource,
-    /// Of a transaction's block, which is never there.
+    /// Of a transaction's block, which is not there.
     Null,
 }
 
@@ -58,6 +58,7 @@ impl Unwrapped {
         if unwrap.marks_deletes() && unwrap.replace_null && !options.null_as_default {
             return None;
         }
+        let counted = config.transactions.is_some();
         let after = field(envelope, "after")?;
         let mut row = fields(&after.schema).to_vec();
         if unwrap.marks_deletes() {
@@ -65,7 +66,7 @@ impl Unwrapped {
         }
         let mut added = Vec::new();
         for reference in &unwrap.fields {
-            if let Some((schema, what)) = find(reference, envelope)? {
+            if let Some((schema, what)) = find(reference, envelope, counted)? {
                 row.push(schema.field(&reference.name));
                 added.push((FieldName::new(&reference.name), what));
             }
@@ -76,7 +77,7 @@ impl Unwrapped {
             .any(|(at, field)| row.iter().skip(at + 1).any(|other| other.name == field.name));
         let mut headers = Vec::new();
         for reference in &unwrap.headers {
-            match find(reference, envelope)? {
+            match find(reference, envelope, counted)? {
                 Some((_, Added::WholeSource)) => return None,
                 Some((_, what)) => headers.push((topics.header(&reference.name), what)),
                 None => {}
@@ -121,9 +122,13 @@ fn field<'a>(schema: &'a Schema, name: &str) -> Option<&'a Field> {
     fields(schema).iter().find(|field| field.name == name)
 }
 
-/// What a reference comes to: `None` for a row's field, `Some(None)` for what no event has.
-fn find(reference: &Reference, envelope: &Schema) -> Option<Option<(Schema, Added)>> {
+/// What a reference comes to: `None` for a row's field and for what a `counted` event's transaction block holds,
+/// `Some(None)` for what no event has.
+fn find(reference: &Reference, envelope: &Schema, counted: bool) -> Option<Option<(Schema, Added)>> {
     let name = reference.field.as_str();
+    if counted && (name == "transaction" || reference.parent.as_deref() == Some("transaction")) {
+        return None;
+    }
     let inner = match reference.parent.as_deref() {
         Some("before" | "after") => return None,
         Some(parent) => field(envelope, parent).and_then(|parent| field(&parent.schema, name)),

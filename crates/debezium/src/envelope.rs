@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::schema::{Field, Kind, Schema};
 use crate::source;
+use crate::transaction::{self, Block};
 use crate::value::{FieldName, ValueWriter};
 
 /// What happened to the row.
@@ -95,12 +96,20 @@ impl Clock {
     }
 }
 
-/// Writes everything behind `source`: no transaction block, the operation, and our clock.
+/// Writes everything behind `source`: the transaction block, the operation, and our clock.
 #[inline]
-pub fn write_tail<W: ValueWriter>(writer: &mut W, operation: Operation, clock: &Clock) {
+pub fn write_tail<W: ValueWriter>(
+    writer: &mut W,
+    block: Option<Block<'_>>,
+    operation: Operation,
+    clock: &Clock,
+) {
     let names = &*NAMES;
     writer.field(&names.transaction);
-    writer.null();
+    match block {
+        None => writer.null(),
+        Some(block) => block.write(writer),
+    }
     writer.field(&names.op);
     writer.string(operation.letter());
     writer.fragment(&clock.fields);
@@ -115,7 +124,7 @@ pub fn schema(base: &str, columns: &[Field]) -> Schema {
         row().field("before"),
         row().field("after"),
         source::schema().field("source"),
-        transaction_block().field("transaction"),
+        transaction::block_schema().field("transaction"),
         Schema::new(Kind::String).field("op"),
         long().field("ts_ms"),
         long().field("ts_us"),
@@ -128,16 +137,6 @@ pub fn schema(base: &str, columns: &[Field]) -> Schema {
 /// Schema of the key of one table.
 pub fn key_schema(base: &str, columns: Vec<Field>) -> Schema {
     Schema::structure(columns).named_without_version(format!("{base}.Key"))
-}
-
-fn transaction_block() -> Schema {
-    Schema::structure(vec![
-        Schema::new(Kind::String).field("id"),
-        Schema::new(Kind::Int64).field("total_order"),
-        Schema::new(Kind::Int64).field("data_collection_order"),
-    ])
-    .named("event.block")
-    .optional(true)
 }
 
 /// Schema of a heartbeat's key, `{serverName}`.

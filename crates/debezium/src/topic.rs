@@ -14,6 +14,11 @@ pub fn heartbeat_topic(heartbeat_prefix: &str, delimiter: &str, prefix: &str) ->
     sanitize(&format!("{heartbeat_prefix}{delimiter}{prefix}"))
 }
 
+/// A topic beside those of tables: `<topic.prefix><delimiter><name>`.
+pub fn special_topic(prefix: &str, delimiter: &str, name: &str) -> String {
+    sanitize(&format!("{prefix}{delimiter}{name}"))
+}
+
 fn sanitize(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })

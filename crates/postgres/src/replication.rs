@@ -26,6 +26,8 @@ pub struct StreamOptions {
     pub protocol: u32,
     /// `publication_names`
     pub publication: String,
+    /// `messages`: whether logical decoding messages are sent (server 14 and later).
+    pub messages: bool,
     /// `slot.stream.params`, as pairs.
     pub extra: Vec<(String, String)>,
 }
@@ -134,6 +136,9 @@ impl StreamOptions {
             self.protocol,
             quote_literal(&quote_identifier(&self.publication))
         );
+        if self.messages && !self.extra.iter().any(|(name, _)| name == "messages") {
+            text.push_str(", messages 'true'");
+        }
         for (name, value) in &self.extra {
             text.push_str(&format!(", {} {}", quote_identifier(name), quote_literal(value)));
         }
@@ -162,10 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_asked_for_once_and_the_properties_win() {
+        let options = |messages, extra: &[(&str, &str)]| {
+            let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            StreamOptions { protocol: 1, publication: "p".to_owned(), messages, extra }.text()
+        };
+        let base = "proto_version '1', publication_names '\"p\"'";
+        assert_eq!(options(false, &[]), base);
+        assert_eq!(options(true, &[]), format!("{base}, messages 'true'"));
+        assert_eq!(options(true, &[("messages", "false")]), format!("{base}, \"messages\" 'false'"));
+    }
+
+    #[test]
     fn names_cannot_leave_their_quotes() {
         let options = StreamOptions {
             protocol: 1,
             publication: "p\"; DROP 'x'".to_owned(),
+            messages: false,
             extra: vec![("origin".to_owned(), "no'ne".to_owned())],
         };
         assert_eq!(

@@ -8,6 +8,8 @@ mod compare;
 mod connect;
 pub(crate) use connect::Worker;
 mod deviations;
+mod fixtures;
+pub(crate) use fixtures::{Args as FixtureArgs, run as record};
 mod forms;
 mod json;
 mod mutate;

@@ -33,6 +33,8 @@ enum Task {
     Chaos(chaos::Args),
     /// The same SQL to real Debezium and to cdcd capture, then record against record
     Differential(differential::Args),
+    /// Record what real servers send and real Debezium writes, for tests without services
+    Fixtures(differential::FixtureArgs),
     /// Seeds of the deterministic simulation: a table of what fired, and every violation with its seed
     Sim(sim::Args),
     /// Fail on an arrow between crates that the map does not have, on banned dependencies, on overlong files
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Chaos(args) => chaos::run(&args),
         Task::Differential(args) => differential::run(&args),
+        Task::Fixtures(args) => differential::record(&args),
         Task::Sim(args) => sim::run(&args),
         Task::Tidy => tidy::run(),
         Task::Wasm => wasm::run(),

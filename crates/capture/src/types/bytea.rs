@@ -77,20 +77,34 @@ fn nibble(digit: u8) -> Result<u8, ConversionError> {
 }
 
 pub(super) fn write_base64<W: ValueWriter>(bytes: &[u8], writer: &mut W) -> Result<(), ConversionError> {
-    writer.string(&STANDARD.encode(bytes));
+    writer.string(&base64(bytes));
     Ok(())
 }
 
 pub(super) fn write_base64_url<W: ValueWriter>(bytes: &[u8], writer: &mut W) -> Result<(), ConversionError> {
-    writer.string(&URL_SAFE.encode(bytes));
+    writer.string(&base64_url(bytes));
     Ok(())
 }
 
 pub(super) fn write_hex<W: ValueWriter>(bytes: &[u8], writer: &mut W) -> Result<(), ConversionError> {
-    let hex = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    let text: String = bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect();
-    writer.string(&text);
+    writer.string(&hex(bytes));
     Ok(())
+}
+
+/// Base64 text.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Base64 text in the URL alphabet.
+pub(crate) fn base64_url(bytes: &[u8]) -> String {
+    URL_SAFE.encode(bytes)
+}
+
+/// Hexadecimal text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let hex = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
 }
 
 #[cfg(test)]

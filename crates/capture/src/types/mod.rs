@@ -29,6 +29,8 @@ use cdcd_debezium::value::{Literal, ValueWriter};
 use crate::catalog::{TypeFacts, TypeKind};
 use crate::config::Modes;
 
+pub(crate) use bytea::{base64, base64_url, hex};
+
 /// Writes one value from PostgreSQL's text form.
 pub type WriteFn<W> = fn(&[u8], &Params, &mut W) -> Result<(), ConversionError>;
 

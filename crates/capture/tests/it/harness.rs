@@ -40,6 +40,8 @@ pub(crate) fn config() -> Config {
         column_rules: Default::default(),
         transforms: Default::default(),
         heartbeat: None,
+        transactions: None,
+        messages: Default::default(),
     }
 }
 
@@ -109,6 +111,7 @@ impl Harness {
         let start = Start {
             done_end_lsn: Lsn(100),
             last_commit_lsn: None,
+            last_commit_us: None,
             open,
             snapshot: None,
             status_interval_ns: 10_000_000_000,

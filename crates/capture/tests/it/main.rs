@@ -5,5 +5,6 @@ mod allocations;
 mod avro;
 mod events;
 mod harness;
+mod rowless;
 mod snapshot;
 mod transforms;

@@ -5,10 +5,10 @@ use cdcd_postgres::catalog;
 use tokio_postgres::Client;
 
 /// Facts about one table.
-pub(super) async fn answer(
-    client: &Client,
-    request: &CatalogRequest,
-) -> Result<TableFacts, cdcd_postgres::Error> {
+///
+/// # Errors
+/// The connection's.
+pub async fn answer(client: &Client, request: &CatalogRequest) -> Result<TableFacts, cdcd_postgres::Error> {
     let columns = catalog::columns(client, request.relation).await?;
     facts(client, request.relation, &columns, &request.type_oids).await
 }

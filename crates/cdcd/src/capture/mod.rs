@@ -6,7 +6,7 @@
 //! engine's questions, [`publication`] sees
 //! to it that the stream has what it had.
 
-mod catalog;
+pub mod catalog;
 mod delivery;
 pub mod offsets;
 mod output;

@@ -12,7 +12,7 @@ use cdcd_debezium::record::Record;
 use cdcd_kafka::producer::{Guarantee as ProducerGuarantee, Producer};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::connection::{Connection, Purpose};
-use cdcd_postgres::replication::{self, StreamOptions};
+use cdcd_postgres::replication;
 use cdcd_postgres::slot::SlotInfo;
 use cdcd_postgres::{control, slot};
 use tokio_postgres::Client;
@@ -107,12 +107,7 @@ async fn import(
     }
     let mut replication = Connection::connect(&settings.database, Purpose::Replication).await?;
     let system = replication::identify_system(&mut replication).await?;
-    let stream = StreamOptions {
-        protocol: 1,
-        publication: settings.publication.name.clone(),
-        extra: settings.slot.stream_params.clone(),
-    };
-    let stream_options = stream.text();
+    let stream_options = settings.stream_options(control::server_version(&control).await?).text();
     let delivered = delivered::read(settings, offset).await?;
     let unreadable = delivered.unreadable;
     if unreadable > 0 {

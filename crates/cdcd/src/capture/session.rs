@@ -8,7 +8,7 @@ use cdcd_capture::position::{Guarantee, Position, SnapshotProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
 use cdcd_postgres::connection::{Connection, Purpose};
-use cdcd_postgres::replication::{self, SlotOptions, StreamOptions, System};
+use cdcd_postgres::replication::{self, SlotOptions, System};
 use cdcd_postgres::{control, publication, slot};
 use tokio_postgres::Client;
 
@@ -129,12 +129,8 @@ async fn open_and_run(
             Some(EndPosition::Now) => Some(slot::current_wal_flush_lsn(&control).await?),
         };
     }
-    let stream_options = StreamOptions {
-        protocol: 1,
-        publication: settings.publication.name.clone(),
-        extra: settings.slot.stream_params.clone(),
-    };
-    let stream_options = start::replayed_options(stream_options.text(), position.as_ref());
+    let stream_options = settings.stream_options(server_version).text();
+    let stream_options = start::replayed_options(stream_options, position.as_ref());
     let mut identity = identity(&control, &system, &decision, &stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
@@ -346,9 +342,10 @@ impl Session<'_> {
                 let tables = &self.tables;
                 Prepared::created(self.settings, tables, created.consistent_point, created.snapshot, snapshot)
             }
-            Decision::Resume { from, last_commit, open, snapshot, .. } => Prepared {
+            Decision::Resume { from, last_commit, last_commit_us, open, snapshot, .. } => Prepared {
                 from,
                 last_commit,
+                last_commit_us,
                 open,
                 read: Attempt::resumed(self.settings, &self.tables, from, &snapshot),
                 remembered: snapshot.remembered(),

@@ -53,6 +53,8 @@ pub struct Prepared {
     pub from: Lsn,
     /// End of the last transaction before it.
     pub last_commit: Option<Lsn>,
+    /// Its time, µs since 1970.
+    pub last_commit_us: Option<i64>,
     /// The part of the next transaction that is in Kafka, too.
     pub open: Option<OpenTransaction>,
     /// Read this first.
@@ -71,7 +73,7 @@ impl Prepared {
         snapshot: bool,
     ) -> Self {
         let read = snapshot.then(|| Attempt::first(settings, tables, from, exported));
-        Prepared { from, last_commit: None, open: None, read, remembered: None }
+        Prepared { from, last_commit: None, last_commit_us: None, open: None, read, remembered: None }
     }
 
     /// What the position must keep of a snapshot. What an interrupted attempt has not committed is the next one's:
@@ -88,6 +90,7 @@ impl Prepared {
         CommitPoint {
             done_end_lsn: self.from,
             last_commit_lsn: self.last_commit,
+            last_commit_us: self.last_commit_us,
             open: self.open.clone(),
             snapshot,
         }
@@ -98,6 +101,7 @@ impl Prepared {
         cdcd_capture::Start {
             done_end_lsn: self.from,
             last_commit_lsn: self.last_commit,
+            last_commit_us: self.last_commit_us,
             open: self.open.clone(),
             snapshot: self.remembered.clone(),
             status_interval_ns: status_interval.as_nanos() as i64,

@@ -56,6 +56,8 @@ pub enum Decision {
     Resume {
         from: Lsn,
         last_commit: Option<Lsn>,
+        /// Time of that commit, µs since 1970.
+        last_commit_us: Option<i64>,
         /// The part of the next transaction that is in Kafka, too.
         open: Option<OpenTransaction>,
         snapshot: SnapshotNeed,
@@ -162,7 +164,7 @@ fn anew(settings: &SourceSettings, facts: &Facts<'_>, lineage: u32) -> Decision 
         "no stored position, but the slot exists: starting at what was confirmed on it"
     );
     let snapshot = if snapshot { SnapshotNeed::Read } else { SnapshotNeed::None };
-    Decision::Resume { from, last_commit: None, open: None, snapshot, lineage }
+    Decision::Resume { from, last_commit: None, last_commit_us: None, open: None, snapshot, lineage }
 }
 
 fn resume(
@@ -192,6 +194,7 @@ fn resume(
         return Ok(Decision::Resume {
             from: confirmed,
             last_commit: None,
+            last_commit_us: None,
             open: None,
             snapshot: SnapshotNeed::None,
             lineage,
@@ -212,6 +215,7 @@ fn resume(
     Ok(Decision::Resume {
         from: done,
         last_commit: position.last_commit_lsn.map(|lsn| lsn.0),
+        last_commit_us: position.last_commit_us,
         open: position.open.clone(),
         snapshot,
         lineage: position.lineage,

@@ -166,6 +166,7 @@ impl Store {
             publication: self.publication.clone(),
             done_end_lsn: LsnText(point.done_end_lsn),
             last_commit_lsn: point.last_commit_lsn.map(LsnText),
+            last_commit_us: point.last_commit_us,
             open: point.open,
             snapshot: point.snapshot,
             guarantee: identity.guarantee,

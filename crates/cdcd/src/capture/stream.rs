@@ -110,8 +110,8 @@ impl Stream<'_> {
             if let Some(request) = self.capture.poll_catalog_request() {
                 let facts = catalog::answer(self.control, request).await?;
                 self.capture.handle_catalog(&facts)?;
-                self.schemas.answer(self.capture).await?;
             }
+            self.schemas.answer(self.capture).await?;
         }
         Ok(true)
     }

@@ -7,6 +7,8 @@ use super::properties::{Properties, PropertyError};
 pub enum Support {
     /// Honoured.
     Yes,
+    /// Honoured, but for this.
+    Differs(&'static str),
     /// Means nothing here, or only tunes the JVM: noted at debug level.
     Ignored(&'static str),
     /// Dead since some version of the original: accepted with a warning.
@@ -55,7 +57,7 @@ pub fn report_unused(properties: &Properties, tables: &[&[Known]]) -> Result<(),
             }
             Some(Support::Dead(why)) => tracing::warn!(key, "property has no effect: {why}"),
             Some(Support::Ignored(why)) => tracing::debug!(key, "property has no effect here: {why}"),
-            Some(Support::Yes | Support::Refused { .. }) => {
+            Some(Support::Yes | Support::Differs(_) | Support::Refused { .. }) => {
                 tracing::debug!(key, "property was not needed");
             }
             None => warn_unknown(key, known()),
@@ -82,7 +84,7 @@ pub fn report_unused_options(
             Some(Support::Ignored(why) | Support::Dead(why)) => {
                 tracing::debug!(key, "property has no effect here: {why}");
             }
-            Some(Support::Yes | Support::Refused { .. }) => {}
+            Some(Support::Yes | Support::Differs(_) | Support::Refused { .. }) => {}
             None => warn_unknown(&key, known.iter()),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
 use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, KeyColumns,
-    Modes, NameFilter, SkippedOperations, TimeMode,
+    Modes, NameFilter, SkippedOperations, TimeMode, TransactionTopic,
 };
 use cdcd_capture::converter::{Converter, NameAdjustment};
 use cdcd_debezium::transform::Chain;
@@ -14,6 +14,7 @@ use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::TopicSpec;
 use cdcd_kafka::registry::RegistryConfig;
 use cdcd_postgres::publication::AutoCreate;
+use cdcd_postgres::replication::StreamOptions;
 use cdcd_postgres::{ChannelBinding, Secret, SslMode};
 use regex::{Regex, RegexBuilder};
 
@@ -218,6 +219,17 @@ impl SourceSettings {
         report_unused(properties, &[SOURCE])?;
         Ok(settings)
     }
+
+    /// What to ask a server of this version (as in `server_version_num`) for: logical decoding messages, too, as soon as
+    /// it has them.
+    pub fn stream_options(&self, server_version: u32) -> StreamOptions {
+        StreamOptions {
+            protocol: 1,
+            publication: self.publication.name.clone(),
+            messages: server_version >= 140_000,
+            extra: self.slot.stream_params.clone(),
+        }
+    }
 }
 
 fn check_class(properties: &Properties) -> Result<(), PropertyError> {
@@ -352,6 +364,8 @@ fn capture_config(
         field_names: name_adjustment(properties, "field.name.adjustment.mode")?,
         transforms: transforms(properties, [key, value])?,
         heartbeat: heartbeat(properties, prefix)?,
+        transactions: transactions(properties, prefix)?,
+        messages: name_filter(properties, "message.prefix")?,
     })
 }
 
@@ -472,6 +486,13 @@ fn heartbeat(properties: &Properties, prefix: &str) -> Result<Option<Heartbeat>,
         None => cdcd_debezium::topic::heartbeat_topic(topic_prefix, delimiter, prefix),
     };
     Ok(interval.map(|interval| Heartbeat { interval_ns: interval.as_nanos() as i64, topic }))
+}
+
+fn transactions(properties: &Properties, prefix: &str) -> Result<Option<TransactionTopic>, PropertyError> {
+    let delimiter = properties.non_empty("topic.delimiter").unwrap_or(".");
+    let name = properties.non_empty("topic.transaction").unwrap_or("transaction");
+    let name = cdcd_debezium::topic::special_topic(prefix, delimiter, name);
+    Ok(properties.boolean("provide.transaction.metadata", false)?.then_some(TransactionTopic { name }))
 }
 
 /// A duration; zero means off.
@@ -907,6 +928,25 @@ mod tests {
             };
             assert_eq!(deletes, expected);
         }
+    }
+
+    #[test]
+    fn transactions_and_messages_are_told_as_the_properties_say() {
+        let read = |pairs: &[(&str, &str)]| SourceSettings::new(&properties(pairs), KafkaNeed::Required);
+        let plain = read(&[("topic.transaction", "tx")]).unwrap();
+        assert_eq!(plain.capture.transactions, None);
+        assert!(plain.capture.messages.passes("any"));
+        let text = |version| plain.stream_options(version).text();
+        assert!(text(140_000).ends_with(", messages 'true'") && !text(130_020).contains("messages"));
+        let both = [("provide.transaction.metadata", "true"), ("topic.delimiter", "-")];
+        let name = |settings: SourceSettings| settings.capture.transactions.unwrap().name;
+        let prefix = plain.capture.topic_prefix.clone();
+        assert_eq!(name(read(&both).unwrap()), format!("{prefix}-transaction"));
+        assert_eq!(name(read(&[both[0], ("topic.transaction", "tx")]).unwrap()), format!("{prefix}.tx"));
+        let lists = [("message.prefix.include.list", "A.*"), ("message.prefix.exclude.list", "b")];
+        let some = read(&lists[..1]).unwrap().capture.messages;
+        assert!(some.passes("abc") && !some.passes("bab"));
+        assert_eq!(read(&lists).unwrap_err().key, "message.prefix.include.list");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod check;
 mod exactly_once;
 mod kit;
 mod offsets;
+mod rowless;
 mod secrets;
 mod sink;
 mod transforms;

@@ -171,6 +171,7 @@ impl Bug {
         let at = |from| Decision::Resume {
             from,
             last_commit: None,
+            last_commit_us: None,
             open: position.open.clone(),
             snapshot: SnapshotNeed::None,
             lineage: position.lineage,

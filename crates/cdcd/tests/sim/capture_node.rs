@@ -415,11 +415,11 @@ impl CaptureNode {
         let decision = match (start::decide(&self.settings, &facts, Accept::default()), world.bug) {
             (Err(failure), Some(bug)) => bug.overrules(&failure, &facts).ok_or(failure),
             (
-                Ok(Decision::Resume { last_commit, open, snapshot, lineage, .. }),
+                Ok(Decision::Resume { last_commit, last_commit_us, open, snapshot, lineage, .. }),
                 Some(Bug::ResumeAtConfirmed),
             ) if world.pg.slot.is_some() => {
                 let from = Lsn(world.pg.slot.as_ref().map_or(0, |slot| slot.confirmed));
-                Ok(Decision::Resume { from, last_commit, open, snapshot, lineage })
+                Ok(Decision::Resume { from, last_commit, last_commit_us, open, snapshot, lineage })
             }
             (decision, _) => decision,
         }?;
@@ -486,7 +486,7 @@ impl CaptureNode {
                     }
                 }
             }
-            Decision::Resume { from, last_commit, open, snapshot, .. } => {
+            Decision::Resume { from, last_commit, last_commit_us, open, snapshot, .. } => {
                 let open = match world.bug {
                     Some(Bug::OpenForgotten) => None,
                     Some(Bug::OrdinalReset) => open.map(|open| OpenTransaction { ordinal_next: 0, ..open }),
@@ -495,7 +495,7 @@ impl CaptureNode {
                 self.exported = None;
                 let read = Attempt::resumed(&self.settings, &tables, from, &snapshot);
                 let remembered = snapshot.remembered().filter(|_| world.bug != Some(Bug::RereadForgotten));
-                Prepared { from, last_commit, open, read, remembered }
+                Prepared { from, last_commit, last_commit_us, open, read, remembered }
             }
         };
         let point = prepared.commit_point(prepared.progress());

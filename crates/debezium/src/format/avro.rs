@@ -504,7 +504,7 @@ mod tests {
         writer.end_struct();
         writer.field(&names.source);
         shared.write(&table, 9, &mut writer);
-        envelope::write_tail(&mut writer, Operation::Create, &clock);
+        envelope::write_tail(&mut writer, None, Operation::Create, &clock);
         writer.end_struct();
         let (prefix, value) = writer.as_bytes().split_at(PREFIX_BYTES);
         assert_eq!(prefix, [0, 0, 0, 1, 2]);

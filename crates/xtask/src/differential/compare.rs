@@ -20,6 +20,8 @@ pub(super) enum Normalised {
     HstoreOrder,
     /// Digits of a float: the same number, printed by another JDK.
     FloatText,
+    /// Order of the tables of a transaction, which comes out of a hash map.
+    CollectionOrder,
 }
 
 /// One place where two records differ.
@@ -255,6 +257,17 @@ impl Walk {
         };
         if let (Some(left), Some(right)) = (named(left), named(right)) {
             return self.object(path, &left, &right);
+        }
+        if path == "value.payload.data_collections" {
+            let texts = |items: &[Json]| {
+                let mut texts: Vec<String> = items.iter().map(Json::text).collect();
+                texts.sort();
+                texts
+            };
+            if texts(left) == texts(right) {
+                self.normalised.insert(Normalised::CollectionOrder);
+                return;
+            }
         }
         if left.len() != right.len() {
             let text = |items: &[Json]| Json::Array(items.to_vec()).text();
@@ -527,6 +540,23 @@ mod tests {
         assert_eq!(verdict(&left, &right), Verdict::Normalised(BTreeSet::from([Normalised::HstoreOrder])));
         let right = record("c", |event| event.replace(r#"\"b\":null"#, r#"\"b\":\"2\""#));
         assert_eq!(paths(&left, &right), ["value.payload.after.hs"]);
+    }
+
+    #[test]
+    fn the_tables_of_a_transaction_may_come_in_any_order() {
+        let end = |tables: &str| Record {
+            value: Some(format!(r#"{{"status":"END","data_collections":[{tables}]}}"#).into_bytes()),
+            ..record("c", |event| event)
+        };
+        let (a, b) =
+            (r#"{"data_collection":"s.a","event_count":1}"#, r#"{"data_collection":"s.b","event_count":2}"#);
+        let (left, right) = (end(&format!("{a},{b}")), end(&format!("{b},{a}")));
+        assert_eq!(
+            verdict(&left, &right),
+            Verdict::Normalised(BTreeSet::from([Normalised::CollectionOrder]))
+        );
+        let right = end(&format!("{b},{}", a.replace('1', "3")));
+        assert!(matches!(verdict(&left, &right), Verdict::Different(_)));
     }
 
     #[test]

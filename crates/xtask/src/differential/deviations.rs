@@ -164,6 +164,14 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         reason: "MaskField gives a decimal a zero of its own scale; Connect's has none, and the task stops",
     },
     Deviation {
+        id: "transaction-messages",
+        table: "tx",
+        path: "value.payload.data_collections*",
+        only: Only::All,
+        reason: "the end of a transaction counts its logical decoding messages together, as data collection \"message\"; \
+                 Debezium lists each of them under the identity of a Java object",
+    },
+    Deviation {
         id: "tombstone-headers",
         table: "*",
         path: "tombstone.headers",

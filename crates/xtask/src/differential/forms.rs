@@ -110,9 +110,15 @@ impl Forms {
     }
 }
 
-/// An event in StringConverter's form: row images as they are, what surrounds them by name.
+/// An event in StringConverter's form: row images as they are, what surrounds them by name; of a logical decoding
+/// message its clock, and the rest as it is.
 fn event_of_text(bytes: &[u8]) -> Option<serde_json::Value> {
     let text = std::str::from_utf8(bytes).ok()?.strip_prefix("Struct{")?.strip_suffix('}')?;
+    if let Some(message) = text.strip_prefix("op=m,ts_ms=") {
+        let (clock, rest) = message.split_once(',')?;
+        let clock: i64 = clock.parse().ok()?;
+        return Some(serde_json::json!({"op": "m", "ts_ms": clock, "rest": without_addresses(rest)}));
+    }
     let (images, rest) = text.split_at(text.rfind("source=Struct{version=")?);
     let (source, tail) = rest.strip_prefix("source=Struct{")?.split_once("},op=")?;
     let mut event = members(&format!("op={tail}"));

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cdcd_testkit::services::{self, Database, Kafka, Postgres};
 
 use super::connect::{self, Worker};
+use super::fixtures::recorder::{Recorder, Recording};
 use super::forms::Forms;
 use super::options::Setting;
 use super::scenario::{self, Scenario};
@@ -25,6 +26,8 @@ pub(super) enum Opponent {
     Ours,
     /// Debezium again: everything must be equal.
     Control,
+    /// Nobody: what the server sends is kept.
+    Recorder,
 }
 
 /// What one side gave.
@@ -33,6 +36,8 @@ pub(super) struct Side {
     pub(super) records: Vec<Record>,
     /// Why it stopped by itself.
     pub(super) stopped: Option<String>,
+    /// What the server sent, if that is kept.
+    pub(super) recording: Option<Recording>,
 }
 
 /// One run of scenarios under one set of options.
@@ -82,7 +87,7 @@ impl Stage {
             database.psql("CREATE PUBLICATION differential FOR ALL TABLES")?;
         }
         let mut run = Run::start(self, case, &database)?;
-        let streaming = run.wait_streaming()?;
+        let streaming = run.wait_streaming(2)?;
         if streaming {
             for (step, sql) in scenario::after(&case.scenarios, case.writes_inserts()).iter().enumerate() {
                 self.sql(&database, "after.sql", sql)?;
@@ -94,16 +99,19 @@ impl Stage {
         run.stop()?;
         let mut sides = [Side::default(), Side::default()];
         for ((side, topics), stopped) in sides.iter_mut().zip(&run.topics).zip(&run.stopped) {
-            let records = topics.read(&format!("{}{}", run.prefix, run.delimiter))?.into_iter();
+            let records = topics.read(&run.prefix)?.into_iter();
             side.records = records.map(|record| self.forms.readable(record)).collect::<Result<_>>()?;
             side.stopped.clone_from(stopped);
+        }
+        if let Some(recorder) = run.recorder.take() {
+            sides[1].recording = Some(recorder.finish()?);
         }
         if self.keep {
             eprintln!("kept: database {}, files in {}", database.name, run.dir.display());
             std::mem::forget(database);
         } else {
             for (topics, kafka) in run.topics.iter().zip(&self.kafka) {
-                topics.remove(&kafka.bootstrap_servers, &format!("{}{}", run.prefix, run.delimiter))?;
+                topics.remove(&kafka.bootstrap_servers, &run.prefix)?;
             }
             std::fs::remove_dir_all(&run.dir).context("removing the case's folder")?;
             database.remove()?;
@@ -141,6 +149,7 @@ struct Run<'s> {
     /// Connector names, which are slot names as well.
     names: [String; 2],
     ours: Option<Child>,
+    recorder: Option<Recorder>,
     log: PathBuf,
     stopped: [Option<String>; 2],
 }
@@ -160,6 +169,7 @@ impl<'s> Run<'s> {
             database: database.name.clone(),
             delimiter: delimiter.map_or(".", |setting| setting.value.as_str()).to_owned(),
             ours: None,
+            recorder: None,
             stopped: [None, None],
             prefix,
             names,
@@ -176,6 +186,13 @@ impl<'s> Run<'s> {
                 // Two connectors of one prefix in one JVM: their metrics need different names.
                 second.push(("custom.metric.tags".to_owned(), "side=control".to_owned()));
                 stage.worker.start(&run.names[1], &connect::connector(&second))?;
+            }
+            Opponent::Recorder => {
+                // So that both see the same transactions from the first one on.
+                if !run.wait_streaming(1)? {
+                    return Ok(run);
+                }
+                run.recorder = Some(Recorder::start(&second)?);
             }
             Opponent::Ours => {
                 run.wait_publication()?;
@@ -248,8 +265,8 @@ impl<'s> Run<'s> {
         child.with_context(|| format!("starting {}", self.stage.binary.display()))
     }
 
-    /// Until both slots are in use; `false` if a side stopped before.
-    fn wait_streaming(&mut self) -> Result<bool> {
+    /// Until so many slots are in use; `false` if a side stopped before.
+    fn wait_streaming(&mut self, slots: usize) -> Result<bool> {
         let (database, names) = (self.database.clone(), self.names.join("', '"));
         // A slot is active while it is being made as well: only its sender's state tells that the snapshot is over.
         let sql = format!(
@@ -258,7 +275,7 @@ impl<'s> Run<'s> {
         );
         let deadline = Instant::now() + SIDE_LIMIT;
         let mut looked = Instant::now();
-        while self.stage.postgres.psql(&database, &sql)? != "2" {
+        while self.stage.postgres.psql(&database, &sql)? != slots.to_string() {
             std::thread::sleep(POLL);
             if looked.elapsed() > Duration::from_millis(400) {
                 looked = Instant::now();
@@ -283,8 +300,10 @@ impl<'s> Run<'s> {
                 |name: &str| [',', '}'].iter().any(|end| text.contains(&format!("{name}{step}{end}")));
             is_in("\"step\":") || is_in("step=")
         };
-        for index in [1, 0] {
-            let servers = &self.stage.kafka[index].bootstrap_servers;
+        let both: &[usize] = if self.recorder.is_some() { &[0] } else { &[1, 0] };
+        for &index in both {
+            let Some(kafka) = self.stage.kafka.get(index) else { continue };
+            let servers = &kafka.bootstrap_servers;
             let topics = Topics::open(servers)?;
             let waited = topics.wait_for(&topic, SIDE_LIMIT, is_last, || {
                 self.look_after()?;
@@ -298,6 +317,11 @@ impl<'s> Run<'s> {
             {
                 return Err(error.context(if index == 0 { "debezium" } else { "the other side" }));
             }
+        }
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.drain()
+        {
+            self.stopped[1] = Some(format!("{error:#}"));
         }
         Ok(self.stopped.iter().all(Option::is_none))
     }

@@ -17,6 +17,9 @@ const MARGIN_MS: i64 = 15 * 60 * 1_000;
 /// cannot hold a bare quote.
 const LSN: &[u8] = br#""lsn":"#;
 const OP: &[u8] = br#""op":""#;
+/// Members of what tells the end of a transaction.
+const STATUS: &[u8] = br#""status":""#;
+const COLLECTIONS: &[u8] = br#""data_collections":"#;
 
 /// How often each change is in the topics.
 #[derive(Debug, Default)]
@@ -58,7 +61,11 @@ impl Namer {
             let (deleted, name) = self.last_delete.take()?;
             return (deleted == key).then(|| hash(&("tombstone", name)));
         };
-        let (lsn, op) = (number_after(value, LSN)?, letter_after(value, OP)?);
+        let (Some(lsn), Some(op)) = (number_after(value, LSN), letter_after(value, OP)) else {
+            // The end of a transaction: its key is used for nothing else.
+            let is_boundary = last(value, STATUS).is_some() && last(value, COLLECTIONS).is_some();
+            return is_boundary.then(|| hash(&("transaction", record.topic, key)));
+        };
         let name = hash(&(record.topic, key, lsn, op));
         self.last_delete = (op == b'd').then(|| (key.to_vec(), name));
         Some(name)
@@ -143,6 +150,17 @@ mod tests {
         );
         assert_ne!(name, namer.name(&record("2", Some(value))));
         assert_eq!(namer.name(&record("1", Some("\0\0\0\0\u{1}"))), None);
+    }
+
+    #[test]
+    fn the_ends_of_a_transaction_are_named_by_their_keys() {
+        let end = r#"{"status":"END","id":"7:9","event_count":0,"data_collections":[],"ts_ms":1}"#;
+        let mut namer = Namer::default();
+        let name = namer.name(&record(r#"{"id":"7:9"}"#, Some(end)));
+        assert!(name.is_some());
+        assert_ne!(name, namer.name(&record(r#"{"id":"7:8"}"#, Some(end))));
+        let row = r#"{"id":"7:9","status":"END"}"#;
+        assert_eq!(namer.name(&record("1", Some(row))), None, "a row without its envelope says nothing");
     }
 
     #[test]

@@ -38,8 +38,13 @@ impl Walk<'_> {
     /// `connection` streams the slot from `start` on; nothing is acknowledged on it.
     pub(super) async fn run(mut self, connection: &mut Connection, start: Lsn) -> Result<Found, Failure> {
         let mut capture = Capture::new(self.settings.capture.clone(), Start::at(start))?;
-        let point =
-            CommitPoint { done_end_lsn: start, last_commit_lsn: Some(start), open: None, snapshot: None };
+        let point = CommitPoint {
+            done_end_lsn: start,
+            last_commit_lsn: Some(start),
+            last_commit_us: None,
+            open: None,
+            snapshot: None,
+        };
         let mut found = Found { point, skipped: 0, repeated: 0 };
         let (mut namer, mut whole) = (Namer::default(), true);
         let mut spoke = None;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::connection::{Connection, Purpose};
-use cdcd_postgres::replication::{self, StreamOptions};
+use cdcd_postgres::replication;
 use cdcd_postgres::{catalog, control, slot};
 use tokio_postgres::Client;
 
@@ -81,11 +81,7 @@ async fn compare_all(settings: &SourceSettings, options: &TopicsOptions) -> Resu
     let mut connection = Connection::connect(&settings.database, Purpose::Replication).await?;
     let (slot, from) = open_slot(settings, &control, &mut connection, options).await?;
     let fence = slot::current_wal_flush_lsn(&control).await?;
-    let stream = StreamOptions {
-        protocol: 1,
-        publication: settings.publication.name.clone(),
-        extra: settings.slot.stream_params.clone(),
-    };
+    let stream = settings.stream_options(control::server_version(&control).await?);
     replication::start(&mut connection, &slot, Lsn::ZERO, &stream.text()).await?;
     tracing::info!(slot, %from, %fence, "reading the log");
     let mut expectation = Oracle::new(&settings.capture, &control, fence).run(&mut connection).await?;

@@ -10,6 +10,7 @@ INSERT INTO t (i, c, m, m8, r4, r8, rn, rt, rtt, rd, p, hs) VALUES
   (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
   ('2001:db8::1/64', '2001:db8::/32', 'ff:ff:ff:ff:ff:ff', NULL, '[1,1]', '[5,)', 'empty', '["2024-01-01 12:34:56.789",]', NULL, NULL, '(1e300,-1e-300)', '"quoted \" key"=>"back \\ slash", a=>"", "ü"=>"ß"'),
   (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '(Infinity,NaN)', 'one=>1, two=>2, three=>3, four=>4'),
+  ('::', '0.0.0.0/0', '00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff:ff:ff', '(,)', 'empty', NULL, 'empty', '(,)', 'empty', NULL, NULL),
   (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, E'"🛫"=>"\t🛫"');
 INSERT INTO required (i, m, r4, rt, p, hs) VALUES ('1.1.1.1', '08:00:2b:01:02:03', '[1,2)', '[2024-01-01,)', '(1,2)', 'a=>b'), ('1.1.1.2', '08:00:2b:01:02:03', '[1,2)', '(,)', '(3,4)', 'a=>c');
 --> stream
