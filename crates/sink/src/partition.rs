@@ -3,6 +3,7 @@
 use crate::action::{Assignment, StopReason};
 use crate::config::{Config, Landing};
 use crate::destination::{Channel, ChannelStatus, RowBatch};
+use crate::merge::offset_text;
 use crate::offset_token::{OffsetToken, TopicId, channel_name};
 use crate::validation::{Baseline, Doubt, Identity, check_rejected, check_rows, read_token};
 use cdcd_debezium::event::{EventReader, Shape};
@@ -79,6 +80,8 @@ pub(crate) struct Partition {
     pub(crate) at_end: bool,
     /// Newest durable offset by the channel's token.
     pub(crate) durable: Option<i64>,
+    /// The same as a row's `_OFFSET`.
+    durable_text: String,
     baseline: Baseline,
     rows: u64,
     durable_rows: u64,
@@ -127,6 +130,7 @@ impl Partition {
             position: assignment.initial,
             at_end: false,
             durable: None,
+            durable_text: String::new(),
             baseline: Baseline::default(),
             rows: 0,
             durable_rows: 0,
@@ -233,7 +237,7 @@ impl Partition {
             let message = format!("offsets {next} to {} were deleted before they were landed", self.low - 1);
             return Err(StopReason::guard("E_RETENTION_GAP", message));
         }
-        self.durable = Some(token.offset);
+        self.is_durable(token.offset);
         self.position = next;
         self.rows = token.rows;
         self.durable_rows = token.rows;
@@ -344,10 +348,20 @@ impl Partition {
         }
         let before = self.durable_rows;
         self.undurable.drain(..=at);
-        self.durable = Some(token.offset);
+        self.is_durable(token.offset);
         self.durable_rows = token.rows;
         self.reopens = 0;
         Ok(Verdict::Durable(token.rows.saturating_sub(before)))
+    }
+
+    fn is_durable(&mut self, offset: i64) {
+        self.durable = Some(offset);
+        self.durable_text = offset_text(&self.tag, self.partition, offset);
+    }
+
+    /// The newest durable offset as a row's `_OFFSET`.
+    pub(crate) fn durable_text(&self) -> Option<&str> {
+        self.durable.map(|_| self.durable_text.as_str())
     }
 
     pub(crate) fn awaits_durability(&self) -> bool {

@@ -3,7 +3,7 @@ use crate::config::{Config, Landing, Malformed, Rejected, TableMode};
 use crate::destination::{Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch};
 use crate::dlq::{DeadLetter, error_headers};
 use crate::landing::{Landed, Room, land, land_variant};
-use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor, offset_text};
+use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor};
 use crate::partition::{Partition, Phase, Verdict};
 use crate::row::RowEncoder;
 use crate::stats::Stats;
@@ -545,10 +545,10 @@ impl Sink {
     }
 
     /// The `_OFFSET` up to which `partition` is durable, if the ledger is not there yet.
-    fn unmerged(&self, partition: &Partition) -> Option<String> {
-        let durable = offset_text(&partition.tag, partition.partition, partition.durable?);
+    fn unmerged<'p>(&self, partition: &'p Partition) -> Option<&'p str> {
+        let durable = partition.durable_text()?;
         let row = self.merging.get(&partition.table)?.ledger.get(partition.channel_name());
-        row.is_none_or(|row| row.merged < durable).then_some(durable)
+        row.is_none_or(|row| row.merged.as_str() < durable).then_some(durable)
     }
 
     fn advance(&mut self, now: Duration) {
@@ -656,7 +656,7 @@ impl Sink {
         Some(MergeRange {
             channel: partition.channel_name().to_owned(),
             after,
-            upto,
+            upto: upto.to_owned(),
             generation: row.generation,
         })
     }
@@ -670,18 +670,17 @@ impl Sink {
             (Phase::Ready | Phase::Draining, _) => {}
             _ => return,
         }
-        let landing = table.landing_name();
         let draining = table.phase == TablePhase::Draining;
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         if partition.phase == Phase::Ready && draining {
-            partition.close_batch(landing.clone());
+            partition.close_batch(table.landing_name());
             partition.phase = Phase::Draining;
         }
         let old = now.saturating_sub(partition.building.opened_at) >= self.config.batch_age_max;
         if partition.building.rows > 0
             && (old || self.stopping || partition.at_end && self.config.until_caught_up)
         {
-            partition.close_batch(landing);
+            partition.close_batch(table.landing_name());
         }
         if let Some(batch) = partition.next_append() {
             self.out.push_back(Action::Append { id, batch });

@@ -113,6 +113,7 @@ pub(crate) fn statements(plan: &MergePlan, current: &CurrentState) -> Vec<String
     if plan.deletes == DeleteMode::Hard {
         statements.extend(marks(plan, current));
     }
+    statements.extend(fill_late(plan, current));
     statements.push(merge(plan, current));
     let (target, seq) = (identifier(&current.name), identifier(column::SEQ));
     statements.push(format!(
@@ -152,9 +153,13 @@ fn within(range: &MergeRange) -> String {
 /// Which log rows a merge takes.
 fn filter(plan: &MergePlan) -> String {
     let ranges: Vec<String> = plan.ranges.iter().map(|range| format!("({})", within(range))).collect();
+    format!("({}) AND {}", ranges.join(" OR "), counts(plan))
+}
+
+/// Whether a log row is of a row that no truncate has taken.
+fn counts(plan: &MergePlan) -> String {
     format!(
-        "({}) AND {} <> 't' AND {} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
-        ranges.join(" OR "),
+        "{} <> 't' AND {} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
         identifier(column::OP),
         identifier(column::SEQ),
         identifier(LEDGER),
@@ -191,6 +196,46 @@ fn marks(plan: &MergePlan, current: &CurrentState) -> Vec<String> {
             .push(format!("DELETE FROM {marks} WHERE {at} < CURRENT_TIMESTAMP - INTERVAL '{MARKS_KEPT}'"));
     }
     statements
+}
+
+/// Where a row comes later than a newer one of its key, the newer one may have left out what this one, or one before,
+/// tells: the columns that may be unsent are told anew by the log, up to where the table is. Nothing is done where the
+/// log has lost the table's newest row.
+///
+/// Without such rows the innermost join is empty, and the log is not read for it.
+fn fill_late(plan: &MergePlan, current: &CurrentState) -> Option<String> {
+    let fill = fill_columns(current, plan.deletes);
+    let (log, target) = (identifier(&plan.plan.table), identifier(&current.name));
+    let seq = identifier(column::SEQ);
+    let keys: Vec<String> = current.keys.iter().map(|key| format!("n.{}", identifier(key))).collect();
+    let late = format!(
+        "SELECT DISTINCT {keys}, c.{seq} AS \"_AS_OF\" FROM (SELECT * FROM {log} WHERE {filter}) n \
+         JOIN {target} c ON {on} WHERE n.{seq} < c.{seq}",
+        keys = keys.join(", "),
+        filter = filter(plan),
+        on = same_key(current, "n", "c"),
+    );
+    let known = format!(
+        "(SELECT a.* FROM {log} a JOIN ({late}) k ON {} WHERE a.{seq} <= k.\"_AS_OF\")",
+        same_key(current, "a", "k")
+    );
+    let rows = filled_rows(current, &known, &counts(plan), &fill);
+    let set: Vec<String> = fill
+        .iter()
+        .map(|name| {
+            let (group, value) = (identifier(&format!("{name}__G")), identifier(&format!("{name}__V")));
+            let name = identifier(name);
+            format!("{name} = CASE WHEN s.{group} = 0 THEN t.{name} ELSE s.{value} END")
+        })
+        .collect();
+    (!set.is_empty()).then(|| {
+        format!(
+            "MERGE INTO {target} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1) s ON {} \
+             WHEN MATCHED AND s.{seq} = t.{seq} THEN UPDATE SET {}",
+            same_key(current, "t", "s"),
+            set.join(", ")
+        )
+    })
 }
 
 fn merge(plan: &MergePlan, current: &CurrentState) -> String {
