@@ -110,6 +110,8 @@ bugs! {
     MergeWithoutSwap,
     /// A truncate counts only in the merge that meets it.
     TruncateForgotten,
+    /// A value that comes after a newer row, which did not know it, is lost.
+    LateValueForgotten,
 }
 
 impl Bug {
@@ -133,7 +135,9 @@ impl Bug {
             Bug::ErrorsForgiven | Bug::ErrorsNotPersisted => &[RowsRejected],
             Bug::RetentionGapIgnored => &[RetentionPassed],
             Bug::TruncationIgnored => &[LogTruncated],
-            Bug::DeleteForgetsOrder | Bug::OrderByArrival => &[PartitionsAdded, SnowflakeAway],
+            Bug::DeleteForgetsOrder | Bug::OrderByArrival | Bug::LateValueForgotten => {
+                &[PartitionsAdded, SnowflakeAway]
+            }
             Bug::ZombieAppends | Bug::MergeWithoutSwap | Bug::StaleRecordsAccepted => {
                 &[PauseSink, ChannelsInvalid]
             }

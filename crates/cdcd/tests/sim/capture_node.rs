@@ -699,7 +699,7 @@ impl CaptureNode {
         world.pump_wire(wire);
         // While nothing can be taken, frames that wait are no reason to wake up.
         let busy = self.uncommitted || self.commit.is_some() || more;
-        let mut next = world.now + if busy { 100 * MS } else { 3 * SECOND };
+        let mut next = world.now + if busy { 100 * MS } else { world.load.nap };
         if let Some(arrival) = world.pg.next_arrival(wire).filter(|_| flow == Flow::Taken) {
             next = next.min(arrival.max(world.now + MS));
         }

@@ -1,5 +1,6 @@
 //! What must hold, each by itself: the checkers know what the models did, and nothing of how the product works.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -23,6 +24,25 @@ struct Expected {
     ordinal: u64,
     xid: u32,
     op: Op,
+}
+
+/// An event of Kafka.
+#[derive(serde::Deserialize)]
+struct Event<'a> {
+    op: &'a str,
+    #[serde(borrow)]
+    before: Option<Image<'a>>,
+    #[serde(borrow)]
+    after: Option<Image<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Image<'a> {
+    id: i32,
+    #[serde(borrow)]
+    v: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    big: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default)]
@@ -249,27 +269,30 @@ impl Checks {
 
     fn carry_out(&mut self, record: &Record) {
         let Some(value) = &record.value else { return };
-        let Ok(event) = serde_json::from_slice::<serde_json::Value>(value) else {
-            return self.violate("C1", "a value is no JSON".to_owned());
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(value) else {
+            return self.violate("C1", "a value is no event".to_owned());
         };
-        let id = |image: &serde_json::Value| image["id"].as_i64().unwrap_or(-1) as i32;
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        let (before, after) = (&event["before"], &event["after"]);
+        let place = |image: &Image<'_>| (record.topic, image.id);
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let mut what = None;
         for rows in [&mut self.replica, &mut self.mirror] {
-            match event["op"].as_str() {
-                Some("t") => rows.retain(|place, _| place.0 != record.topic),
-                Some("d") => {
-                    rows.remove(&(record.topic, id(before)));
+            match (event.op, &event.before, &event.after) {
+                ("t", ..) => rows.retain(|place, _| place.0 != record.topic),
+                ("d", Some(before), None) => {
+                    rows.remove(&place(before));
                 }
-                _ => {
-                    let place = (record.topic, id(after));
-                    let mut row = (text(&after["v"]), text(&after["big"]));
+                ("c" | "r" | "u", _, Some(after)) => {
+                    let mut row = (text(&after.v), text(&after.big));
                     if row.1.as_deref() == Some("__debezium_unavailable_value") {
-                        row.1 = rows.get(&place).and_then(|row| row.1.clone());
+                        row.1 = rows.get(&place(after)).and_then(|row| row.1.clone());
                     }
-                    rows.insert(place, row);
+                    rows.insert(place(after), row);
                 }
+                _ => what = Some(format!("an event of operation {} without its row", event.op)),
             }
+        }
+        if let Some(what) = what {
+            self.violate("C1", what);
         }
     }
 
@@ -335,8 +358,9 @@ impl Checks {
         let Some(topic) = topic.filter(|_| !self.truncated) else { return };
         let key = (kafka.topics[topic].id, partition);
         let mut cursor = self.landing.get(&key).copied().unwrap_or(0);
-        let is_rejected =
-            |offset: usize| rejected.contains(&offset_text(&id[..8], partition as i32, offset as i64));
+        let is_rejected = |offset: usize| {
+            !rejected.is_empty() && rejected.contains(&offset_text(&id[..8], partition as i32, offset as i64))
+        };
         for text in &landed.offsets {
             let Some(offset) = last_number(text) else {
                 return self.violate("C4", format!("offset {text} cannot be read"));

@@ -162,7 +162,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             let Some(id) = alive.first().copied() else { return };
             // At the worst moment: with records in an open transaction.
             world.facts.tries += 1;
-            let busy = world.captures[id].as_ref().is_some_and(CaptureNode::has_uncommitted);
+            let busy = world.captures[id].as_ref().is_some_and(|node| node.has_uncommitted());
             if !busy && world.facts.tries < 200 {
                 let again = world.now + world.between(50 * MS, 400 * MS);
                 return world.push(again, Event::Fault(fault));

@@ -156,7 +156,7 @@ impl SinkNode {
             return world.rebalance_soon();
         }
         let busy = !self.sink.is_idle() || !self.fetched.is_empty();
-        let next = world.now + if busy { SECOND } else { 5 * SECOND };
+        let next = world.now + if busy { SECOND } else { world.load.nap };
         world.wake_sink(self, next);
         let pending = self.sink.stats().rows_pending;
         world.checks.rows_in_flight(pending, self.owned.len(), self.id);
@@ -293,7 +293,7 @@ impl SinkNode {
             action => {
                 let delay = world.delay(1, 120);
                 let attempt = Attempt { action, pause: 200 * MS, since: world.now };
-                world.push(world.now + delay, Event::Attempt { sink: self.id, attempt });
+                world.push(world.now + delay, Event::Attempt { sink: self.id, attempt: Box::new(attempt) });
             }
         }
     }
@@ -313,7 +313,7 @@ impl SinkNode {
         let retries = !matches!(attempt.action, Action::Merge { .. });
         if (request_lost || reply_lost) && retries && world.now - attempt.since < 600 * SECOND {
             let Attempt { action, pause, since } = attempt;
-            let again = Attempt { action, pause: (pause * 2).min(30 * SECOND), since };
+            let again = Box::new(Attempt { action, pause: (pause * 2).min(30 * SECOND), since });
             return world.push(world.now + pause, Event::Attempt { sink: self.id, attempt: again });
         }
         let answer = match done {
@@ -321,7 +321,8 @@ impl SinkNode {
             _ => Answer::Failed(lost("asking")),
         };
         let delay = world.delay(1, 120);
-        world.push(world.now + delay, Event::Answer { sink: self.id, action: attempt.action, answer });
+        let answered = Box::new((attempt.action, answer));
+        world.push(world.now + delay, Event::Answer { sink: self.id, answered });
     }
 
     fn carry_out(&self, world: &mut World, action: &Action) -> Answer {
@@ -381,13 +382,14 @@ impl SinkNode {
     }
 
     /// The answer comes in.
-    pub(crate) fn answered(&mut self, world: &mut World, action: Action, answer: Answer) {
+    pub(crate) fn answered(&mut self, world: &mut World, (action, answer): (Action, Answer)) {
         if !self.alive {
             return;
         }
         if world.now < self.paused_until {
             let at = self.paused_until;
-            return world.push(at, Event::Answer { sink: self.id, action, answer });
+            let answered = Box::new((action, answer));
+            return world.push(at, Event::Answer { sink: self.id, answered });
         }
         let now = self.elapsed(world);
         match (action, answer) {

@@ -48,8 +48,8 @@ pub(crate) enum Event {
     Fault(Fault),
     Drained,
     WakeSink { sink: usize },
-    Attempt { sink: usize, attempt: Attempt },
-    Answer { sink: usize, action: Action, answer: Answer },
+    Attempt { sink: usize, attempt: Box<Attempt> },
+    Answer { sink: usize, answered: Box<(Action, Answer)> },
     Rebalance,
     RetentionPasses,
     Assign { sink: usize, places: Vec<Place>, generation: u64 },
@@ -81,8 +81,28 @@ impl Ord for Entry {
     }
 }
 
+/// How much the source writes. Most hours are quiet, so that there can be many of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// What the pauses between transactions are multiplied by.
+    pause: i64,
+    /// How long a process that has nothing to do sleeps.
+    pub(crate) nap: Nanos,
+}
+
+impl Load {
+    fn draw(rng: &mut fastrand::Rng) -> Self {
+        match rng.u8(0..10) {
+            0 => Load { pause: 1, nap: 3 * SECOND },
+            1..4 => Load { pause: 3, nap: 5 * SECOND },
+            _ => Load { pause: 8, nap: 10 * SECOND },
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) seed: u64,
+    pub(crate) load: Load,
     pub(crate) now: Nanos,
     pub(crate) rng: fastrand::Rng,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -91,9 +111,9 @@ pub(crate) struct World {
     pub(crate) settings: SourceSettings,
     pub(crate) pg: Postgres,
     pub(crate) kafka: Kafka,
-    pub(crate) captures: Vec<Option<CaptureNode>>,
+    pub(crate) captures: Vec<Option<Box<CaptureNode>>>,
     pub(crate) snow: Snowflake,
-    pub(crate) sinks: Vec<Option<SinkNode>>,
+    pub(crate) sinks: Vec<Option<Box<SinkNode>>>,
     /// The consumer group's offsets, with their metadata.
     pub(crate) group: BTreeMap<Place, (i64, String)>,
     pub(crate) generation: u64,
@@ -154,8 +174,10 @@ impl World {
         let settings = settings::source(rng.bool());
         let moves_back = rng.u8(0..4) == 0;
         let (partitions, new_protocol) = (rng.usize(1..4), rng.u8(0..3) == 0);
+        let load = Load::draw(&mut rng);
         let mut world = World {
             seed,
+            load,
             now: 0,
             queue: BinaryHeap::new(),
             serial: 0,
@@ -262,10 +284,10 @@ impl World {
                 node.step(world);
             }),
             Event::Attempt { sink, attempt } => {
-                self.with_sink(sink, |node, world| node.attempt(world, attempt));
+                self.with_sink(sink, |node, world| node.attempt(world, *attempt));
             }
-            Event::Answer { sink, action, answer } => {
-                self.with_sink(sink, |node, world| node.answered(world, action, answer));
+            Event::Answer { sink, answered } => {
+                self.with_sink(sink, |node, world| node.answered(world, *answered));
             }
             Event::Rebalance => self.rebalance(),
             Event::RetentionPasses => faults::retention_passes(self),
@@ -304,7 +326,7 @@ impl World {
 
     pub(crate) fn start_sink(&mut self) {
         let id = self.sinks.len();
-        let node = SinkNode::new(id, self);
+        let node = Box::new(SinkNode::new(id, self));
         trace!(self, "sink {id} starts");
         self.sinks.push(Some(node));
         self.rebalance_soon();
@@ -453,8 +475,8 @@ impl World {
         let next = match self.rng.u8(0..10) {
             _ if self.now < 20 * SECOND => self.delay(100, 1_000),
             0..3 => self.delay(5, 400),
-            3..9 => self.delay(3_000, 50_000),
-            _ => self.delay(50_000, 150_000),
+            3..9 => self.delay(3_000, 50_000) * self.load.pause,
+            _ => self.delay(50_000, 150_000) * self.load.pause,
         };
         self.push(self.now + next, Event::Transact);
         if !self.pg.is_up(self.now) || self.pg.quiet {
@@ -601,7 +623,7 @@ impl World {
     /// One process is kept alive, unless a guard says that a person must look.
     fn supervise(&mut self) {
         self.push(self.now + 5 * SECOND, Event::Supervise);
-        let alive = self.captures.iter().flatten().any(CaptureNode::is_alive);
+        let alive = self.captures.iter().flatten().any(|node| node.is_alive());
         let streams = self.captures.iter().flatten().any(|node| node.phase == Phase::Stream);
         self.pg.quiet &= !(streams && self.now < QUIET);
         if !alive && self.capture_stopped.is_none() {
@@ -616,7 +638,7 @@ impl World {
 
     pub(crate) fn start_capture(&mut self) {
         let id = self.captures.len();
-        let mut node = CaptureNode::new(id, &self.settings, self.seed, self.now);
+        let mut node = Box::new(CaptureNode::new(id, &self.settings, self.seed, self.now));
         trace!(self, "capture {id} starts");
         self.wake(&mut node, self.now);
         self.captures.push(Some(node));
