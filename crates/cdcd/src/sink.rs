@@ -288,7 +288,16 @@ impl<D: Destination + 'static> Run<D> {
                 initial,
                 group: committed
                     .map(|(offset, metadata)| GroupOffset { offset: *offset, metadata: metadata.clone() }),
+                partitions: one.partitions,
+                topic_commits: Arc::clone(&one.topic_commits),
             };
+            if committed.is_none() && initial > 0 {
+                tracing::warn!(
+                    topic = %one.topic, partition = one.partition, initial,
+                    "the group comes to a partition behind its beginning: what was there before is not landed, unless \
+                     the channel knows better"
+                );
+            }
             tracing::info!(topic = %one.topic, partition = one.partition, low = one.low, high = one.high, "partition assigned");
             let id = self.sink.handle_assigned(&assignment, now);
             self.owned.insert(id, (Arc::clone(&one.topic), one.partition));

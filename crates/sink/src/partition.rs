@@ -3,6 +3,7 @@
 use crate::action::{Assignment, StopReason};
 use crate::config::{Config, Landing};
 use crate::destination::{Channel, ChannelStatus, RowBatch};
+use crate::group::{CommitMetadata, first_partitions};
 use crate::merge::offset_text;
 use crate::offset_token::{OffsetToken, TopicId, channel_name};
 use crate::validation::{Baseline, Doubt, Identity, check_rejected, check_rows, read_token};
@@ -74,6 +75,7 @@ pub(crate) struct Partition {
     high: i64,
     /// Where to start without a token.
     pub(crate) initial: i64,
+    first_partitions: i32,
     /// Next offset to read; everything before it is in a batch, durable, or not to be landed.
     pub(crate) position: i64,
     /// The end of the log as of the start was reached.
@@ -111,6 +113,9 @@ pub(crate) enum Verdict {
 impl Partition {
     pub(crate) fn new(assignment: &Assignment, config: &Config, epoch: u64, now: Duration) -> Self {
         let Assignment { topic, partition, topic_id, table, low, high, .. } = assignment;
+        let known = first_partitions(*topic_id, assignment.topic_commits.iter().map(String::as_str));
+        let is_added = assignment.group.is_none() && known.is_some_and(|known| *partition >= known);
+        let initial = if is_added { 0 } else { assignment.initial };
         Partition {
             topic: Arc::clone(topic),
             partition: *partition,
@@ -126,8 +131,9 @@ impl Partition {
             channel_name: channel_name(&config.sink_id, *topic_id, config.lineage, *partition),
             low: *low,
             high: *high,
-            initial: assignment.initial,
-            position: assignment.initial,
+            initial,
+            position: initial,
+            first_partitions: known.unwrap_or(assignment.partitions),
             at_end: false,
             durable: None,
             durable_text: String::new(),
@@ -151,6 +157,12 @@ impl Partition {
 
     pub(crate) fn channel(&self, table: String) -> Channel {
         Channel { table, name: self.channel_name.clone(), epoch: self.epoch }
+    }
+
+    /// What is written beside the group's offset.
+    pub(crate) fn commit_metadata(&self) -> String {
+        let partitions = Some(self.first_partitions);
+        CommitMetadata { topic_id: self.topic_id, partitions }.to_string()
     }
 
     pub(crate) fn channel_name(&self) -> &str {
@@ -248,8 +260,12 @@ impl Partition {
 
     fn begin_at_initial(&mut self) -> Result<(), StopReason> {
         if self.initial < self.low {
-            let message =
-                format!("offsets {} to {} were deleted before they were landed", self.initial, self.low - 1);
+            let (from, upto) = (self.initial, self.low - 1);
+            let message = format!(
+                "offsets {from} to {upto} were deleted before they were landed; to begin behind them, give the group an \
+                 offset for {}-{}",
+                self.topic, self.partition
+            );
             return Err(StopReason::guard("E_RETENTION_GAP", message));
         }
         if self.initial > self.high {

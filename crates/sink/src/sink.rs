@@ -2,6 +2,7 @@ use crate::action::{Action, Assignment, Described, Incoming, PartitionId, StopKi
 use crate::config::{Config, Landing, Malformed, Rejected, TableMode};
 use crate::destination::{Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch};
 use crate::dlq::{DeadLetter, error_headers};
+use crate::group::CommitMetadata;
 use crate::landing::{Landed, Room, land, land_variant};
 use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor};
 use crate::partition::{Partition, Phase, Verdict};
@@ -351,7 +352,7 @@ impl Sink {
                 let (epoch, offset) = (partition.epoch, partition.position);
                 if partition.committed.is_none() {
                     // Recorded once: a later start without a token must not ask Kafka where to begin.
-                    let (offset, metadata) = (partition.committable(), commit_metadata(partition));
+                    let (offset, metadata) = (partition.committable(), partition.commit_metadata());
                     partition.committed = Some(offset);
                     self.out.push_back(Action::Commit { id, offset, metadata });
                 }
@@ -699,7 +700,7 @@ impl Sink {
         {
             partition.committed = Some(offset);
             partition.commit_at = now + self.config.offsets_interval;
-            let metadata = commit_metadata(partition);
+            let metadata = partition.commit_metadata();
             self.out.push_back(Action::Commit { id, offset, metadata });
         }
     }
@@ -803,15 +804,10 @@ fn close_if_full(partition: &mut Partition, table: &Table, config: &Config, comi
     }
 }
 
-/// `cdcd1 <topic id>`: a group offset of another life of the topic is not ours to follow.
-fn commit_metadata(partition: &Partition) -> String {
-    format!("cdcd1 {}", partition.topic_id)
-}
-
 fn recreated(assignment: &Assignment) -> Option<StopReason> {
     let group = assignment.group.as_ref()?;
-    let id = group.metadata.strip_prefix("cdcd1 ")?;
-    (id != assignment.topic_id.to_string()).then(|| {
+    let id = CommitMetadata::parse(&group.metadata)?.topic_id;
+    (id != assignment.topic_id).then(|| {
         let message = format!(
             "topic {} was deleted and made again: its id is {} where the group knows {id}",
             assignment.topic, assignment.topic_id

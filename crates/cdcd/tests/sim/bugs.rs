@@ -98,6 +98,8 @@ bugs! {
     OffsetBeyondDurable,
     /// What retention deleted is not missed.
     RetentionGapIgnored,
+    /// A partition that was added later is taken for one that the group comes to first.
+    AddedPartitionIsNew,
     /// A token beyond the end of the log is believed.
     TruncationIgnored,
     /// Of a batch only a row's last change counts, with what it does not know.
@@ -134,6 +136,7 @@ impl Bug {
             Bug::TraceIgnored => &[PositionsLost],
             Bug::ErrorsForgiven | Bug::ErrorsNotPersisted => &[RowsRejected],
             Bug::RetentionGapIgnored => &[RetentionPassed],
+            Bug::AddedPartitionIsNew => &[PartitionsAdded, RetentionPassed],
             Bug::TruncationIgnored => &[LogTruncated],
             Bug::DeleteForgetsOrder | Bug::OrderByArrival | Bug::LateValueForgotten => {
                 &[PartitionsAdded, SnowflakeAway]

@@ -327,11 +327,8 @@ fn end_sink(world: &mut World, fault: Fault) {
 pub(crate) fn retention_passes(world: &mut World) {
     for topic in 0..world.kafka.topics.len() {
         for partition in 0..world.kafka.topics[topic].partitions.len() {
-            // A partition that was added and never read has no offset: its gap cannot be told from a first start.
-            if world.group.contains_key(&(topic, partition)) {
-                let end = world.kafka.stable(topic, partition);
-                world.kafka.topics[topic].partitions[partition].base = end;
-            }
+            let end = world.kafka.stable(topic, partition);
+            world.kafka.topics[topic].partitions[partition].base = end;
         }
     }
     world.fired("retention passed the sink");

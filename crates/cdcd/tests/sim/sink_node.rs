@@ -124,6 +124,11 @@ impl SinkNode {
                 },
                 initial: committed.as_ref().map_or(log.base as i64, |(offset, _)| *offset),
                 group: committed.map(|(offset, metadata)| GroupOffset { offset, metadata }),
+                partitions: topic.partitions.len() as i32,
+                topic_commits: match world.bug {
+                    Some(Bug::AddedPartitionIsNew) => Arc::default(),
+                    _ => world.commits_of(place.0),
+                },
             };
             let topic_id = topic.id;
             let id = self.sink.handle_assigned(&assignment, now);

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use cdcd::connector::source::SourceSettings;
 use cdcd::exit::{Exit, Failure};
@@ -364,6 +365,12 @@ impl World {
         if members.len() > 1 {
             self.fired("group of two sinks");
         }
+    }
+
+    /// Metadata of what the group has committed for a topic.
+    pub(crate) fn commits_of(&self, topic: usize) -> Arc<[String]> {
+        let own = self.group.range((topic, 0)..(topic + 1, 0));
+        own.map(|(_, (_, metadata))| metadata.clone()).collect()
     }
 
     /// A member of the group commits an offset.

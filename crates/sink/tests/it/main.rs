@@ -1,5 +1,6 @@
 //! The sink against the in-memory destination: the shared suite, and seeded simulations.
 
+mod added;
 mod shapes;
 mod simulation;
 mod world;

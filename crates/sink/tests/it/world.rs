@@ -90,6 +90,8 @@ impl<'m> World<'m> {
                 high: log.len() as i64 + 1,
                 initial: 0,
                 group: None,
+                partitions: self.topics[topic].1.len() as i32,
+                topic_commits: Arc::default(),
             };
             let id = self.sink.handle_assigned(&assignment, self.now);
             self.owned.insert(id, Owned { topic, partition, epoch: 0, next: None });
