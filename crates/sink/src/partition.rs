@@ -94,6 +94,8 @@ pub(crate) struct Partition {
     undurable: VecDeque<Undurable>,
     pub(crate) letters: BTreeSet<i64>,
     reopens: u32,
+    /// Rows were not committed in time, and the channel was opened again for it.
+    pub(crate) was_overdue: bool,
     pub(crate) committed: Option<i64>,
     pub(crate) commit_at: Duration,
     pub(crate) paused: bool,
@@ -147,6 +149,7 @@ impl Partition {
             undurable: VecDeque::new(),
             letters: BTreeSet::new(),
             reopens: 0,
+            was_overdue: false,
             // A group offset that exists need not be written again; an initial one is recorded once.
             committed: assignment.group.as_ref().map(|group| group.offset),
             commit_at: now,
@@ -366,7 +369,7 @@ impl Partition {
         self.undurable.drain(..=at);
         self.is_durable(token.offset);
         self.durable_rows = token.rows;
-        self.reopens = 0;
+        (self.reopens, self.was_overdue) = (0, false);
         Ok(Verdict::Durable(token.rows.saturating_sub(before)))
     }
 

@@ -424,7 +424,7 @@ impl Sink {
                             self.stats.rows_durable += rows;
                             // Only an answer tells that rows are late: we may have slept, or nobody answered.
                             if let Some(reason) = partition.overdue(asked_at, self.config.commit_deadline) {
-                                self.stop_id(id, reason);
+                                self.overdue(id, reason);
                             }
                         }
                         Ok(Verdict::NotOurs(offset)) => {
@@ -437,6 +437,17 @@ impl Sink {
                     },
                 },
             }
+        }
+    }
+
+    /// Rows that stay away may have been dropped with an open that came late, of ours or of somebody else: another open
+    /// tells. It drops nothing that would not be sent again.
+    fn overdue(&mut self, id: PartitionId, reason: StopReason) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if std::mem::replace(&mut partition.was_overdue, true) {
+            self.stop_id(id, reason);
+        } else {
+            self.reopen(id, &reason.message);
         }
     }
 

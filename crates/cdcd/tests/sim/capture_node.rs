@@ -23,7 +23,7 @@ use crate::faults;
 use crate::kafka::{Record, Refusal, Upto};
 use crate::postgres::{self, FIRST_OID, Rows, SENDER_TIMEOUT, TABLES};
 use crate::time::{MS, Nanos, SECOND};
-use crate::world::{Event, World, trace};
+use crate::world::{Arrived, Event, World, trace};
 
 /// As `OUTBOX_BYTES_MAX` of the run loop, smaller, so that it is met.
 pub(crate) const OUTBOX_MAX: usize = 8 << 10;
@@ -90,6 +90,7 @@ pub(crate) struct CaptureNode {
     settings: SourceSettings,
     store: Store,
     has_run: bool,
+    has_claimed: bool,
     pub(crate) phase: Phase,
     /// Which of its lives; what belongs to an earlier one is ignored.
     pub(crate) life: u64,
@@ -144,6 +145,7 @@ impl CaptureNode {
             store: Store::new(&settings),
             settings,
             has_run: false,
+            has_claimed: false,
             phase: Phase::Open,
             life: 0,
             due: now,
@@ -187,6 +189,7 @@ impl CaptureNode {
             world.pg.cut(wire);
         }
         self.life += 1;
+        self.has_claimed = false;
         self.phase = Phase::Open;
         self.due = due;
         (self.producer, self.commit, self.capture, self.reading) = (None, None, None, None);
@@ -230,12 +233,14 @@ impl CaptureNode {
     /// What `capture::run` and `session::run` do with the failure of a life.
     fn failed(&mut self, world: &mut World, failure: Failure) {
         let ran = self.phase == Phase::Stream || self.phase == Phase::Snapshot;
-        let failure = match takeover::is_fenced(&failure) {
-            true => {
-                let position = self.peek(world);
-                takeover::judge_fenced(&self.settings, failure, position)
-            }
-            false => failure,
+        let failure = if takeover::is_fenced(&failure) {
+            let position = self.peek(world);
+            takeover::judge_fenced(&self.settings, failure, position)
+        } else if failure.exit == Exit::Guard && self.has_claimed {
+            let position = self.peek(world);
+            takeover::judge_guard(&self.settings, failure, position)
+        } else {
+            failure
         };
         trace!(world, "capture {} failed in {:?}: {}", self.id, self.phase, failure.render());
         if world.bug == Some(Bug::PrefixHashIgnored) && failure.render().contains("E_NONDETERMINISTIC") {
@@ -390,6 +395,7 @@ impl CaptureNode {
     }
 
     fn judge(&mut self, world: &mut World) -> Step {
+        self.has_claimed = self.position.is_some();
         self.asks_postgres(world)?;
         let system = world.pg.system();
         let slot = world.pg.slot_info(&self.settings.database.database);
@@ -792,7 +798,7 @@ impl CaptureNode {
             producer.last_arrival = at;
         }
         let (node, life, epoch) = (self.id, self.life, producer.epoch);
-        world.push(at, Event::Request { node, life, epoch, request });
+        world.push(at, Event::Request(Arrived { node, life, epoch, request }));
     }
 
     fn begin_commit(&mut self, world: &mut World, mut position: Position, counts: bool) {

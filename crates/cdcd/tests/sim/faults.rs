@@ -195,7 +195,8 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.fired("PostgreSQL crashed");
         }
         KafkaAway => {
-            world.kafka.down_until = world.now + world.between(SECOND, 100 * SECOND);
+            let until = world.now + world.between(SECOND, 100 * SECOND);
+            world.kafka.down_until = world.kafka.down_until.max(until);
             world.fired("Kafka away");
         }
         SlowLarge => {

@@ -23,6 +23,9 @@ use crate::world::{Event, World, trace};
 /// Records of one fetch.
 const FETCH_MAX: usize = 12;
 
+/// Pause behind the first attempt at a request.
+const FIRST_PAUSE: Nanos = 200 * MS;
+
 /// A topic-partition.
 pub(crate) type Place = (usize, usize);
 
@@ -51,6 +54,8 @@ pub(crate) struct SinkNode {
     pub(crate) paused_until: Nanos,
     pub(crate) stopping: bool,
     owned: BTreeMap<PartitionId, Owned>,
+    /// The newest open of each channel: an older one is not tried again.
+    opens: BTreeMap<String, u64>,
     fetched: Vec<Fetched>,
     /// Generation of the group that its partitions are of.
     pub(crate) generation: u64,
@@ -88,6 +93,7 @@ impl SinkNode {
             paused_until: 0,
             stopping: false,
             owned: BTreeMap::new(),
+            opens: BTreeMap::new(),
             fetched: Vec::new(),
             generation: 0,
             started: world.now,
@@ -103,6 +109,7 @@ impl SinkNode {
             self.sink.handle_revoked(id);
         }
         self.fetched.clear();
+        self.opens.clear();
     }
 
     /// The group gives partitions; their facts were asked for at `facts`, a moment ago.
@@ -296,8 +303,11 @@ impl SinkNode {
                 world.checks.violate("C6", "a dead letter where every record can be read".to_owned());
             }
             action => {
+                if let Action::Open { channel, .. } = &action {
+                    self.opens.insert(channel.name.clone(), channel.epoch);
+                }
                 let delay = world.delay(1, 120);
-                let attempt = Attempt { action, pause: 200 * MS, since: world.now };
+                let attempt = Attempt { action, pause: FIRST_PAUSE, since: world.now };
                 world.push(world.now + delay, Event::Attempt { sink: self.id, attempt: Box::new(attempt) });
             }
         }
@@ -305,7 +315,14 @@ impl SinkNode {
 
     /// An attempt reaches Snowflake; its answer goes back, unless one of the two is lost.
     pub(crate) fn attempt(&mut self, world: &mut World, attempt: Attempt) {
-        if !self.alive {
+        let is_stale = match &attempt.action {
+            // The first request is on its way.
+            Action::Open { channel, .. } if attempt.pause > FIRST_PAUSE => {
+                self.opens.get(&channel.name) != Some(&channel.epoch)
+            }
+            _ => false,
+        };
+        if !self.alive || is_stale {
             return;
         }
         let request_lost = !world.snow.is_up(world.now) || world.one_in(150);

@@ -43,7 +43,8 @@ pub(crate) enum Event {
     Timers,
     Supervise,
     Wake { node: usize },
-    Request { node: usize, life: u64, epoch: u32, request: Request },
+    Request(Arrived),
+    KafkaAnswers,
     Ended { node: usize, life: u64, serial: u64, result: Result<u32, Refusal> },
     Status { wire: u64, update: StandbyStatusUpdate },
     Fault(Fault),
@@ -54,6 +55,15 @@ pub(crate) enum Event {
     Rebalance,
     RetentionPasses,
     Assign { sink: usize, places: Vec<Place>, generation: u64 },
+}
+
+/// A producer's request, at the broker.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) node: usize,
+    pub(crate) life: u64,
+    pub(crate) epoch: u32,
+    pub(crate) request: Request,
 }
 
 struct Entry {
@@ -107,6 +117,8 @@ pub(crate) struct World {
     pub(crate) now: Nanos,
     pub(crate) rng: fastrand::Rng,
     queue: BinaryHeap<Reverse<Entry>>,
+    /// Requests that Kafka has not taken yet.
+    held: VecDeque<Arrived>,
     serial: u64,
     pub(crate) events: u64,
     pub(crate) settings: SourceSettings,
@@ -181,6 +193,7 @@ impl World {
             load,
             now: 0,
             queue: BinaryHeap::new(),
+            held: VecDeque::new(),
             serial: 0,
             events: 0,
             settings,
@@ -268,7 +281,8 @@ impl World {
                 }
                 node.step(world);
             }),
-            Event::Request { node, life, epoch, request } => self.request(node, life, epoch, request),
+            Event::Request(arrived) => self.request(arrived),
+            Event::KafkaAnswers => self.kafka_answers(),
             Event::Ended { node, life, serial, result } => self.with_capture(node, |node, world| {
                 if node.life == life {
                     node.commit_done(serial, result);
@@ -651,12 +665,25 @@ impl World {
         self.captures.push(Some(node));
     }
 
-    /// A request of a producer arrives.
-    fn request(&mut self, node: usize, life: u64, epoch: u32, request: Request) {
-        if !self.kafka.is_up(self.now) {
-            let at = self.kafka.down_until;
-            return self.push(at, Event::Request { node, life, epoch, request });
+    /// A request of a producer arrives. While Kafka is away requests wait, in their order.
+    fn request(&mut self, arrived: Arrived) {
+        if self.kafka.is_up(self.now) && self.held.is_empty() {
+            return self.answer(arrived);
         }
+        if self.held.is_empty() {
+            self.push(self.kafka.down_until, Event::KafkaAnswers);
+        }
+        self.held.push_back(arrived);
+    }
+
+    fn kafka_answers(&mut self) {
+        if !self.kafka.is_up(self.now) {
+            return self.push(self.kafka.down_until, Event::KafkaAnswers);
+        }
+        std::mem::take(&mut self.held).into_iter().for_each(|arrived| self.answer(arrived));
+    }
+
+    fn answer(&mut self, Arrived { node, life, epoch, request }: Arrived) {
         let now = self.now;
         match request {
             Request::Produce { records, bytes } => {
