@@ -123,6 +123,7 @@ impl Bug {
         match self {
             Bug::OpenForgotten | Bug::OrdinalReset | Bug::OpenNotWritten => &[SlowLarge, KillCapture],
             Bug::PrefixHashIgnored => &[RowFilter],
+            Bug::RereadForgotten => &[KillAtStart],
             Bug::PositionReadBeforeFence | Bug::NotFenced | Bug::ProducerReused => {
                 &[SecondCapture, PauseCapture, KillCapture]
             }
@@ -138,9 +139,7 @@ impl Bug {
             Bug::RetentionGapIgnored => &[RetentionPassed],
             Bug::AddedPartitionIsNew => &[PartitionsAdded, RetentionPassed],
             Bug::TruncationIgnored => &[LogTruncated],
-            Bug::DeleteForgetsOrder | Bug::OrderByArrival | Bug::LateValueForgotten => {
-                &[PartitionsAdded, SnowflakeAway]
-            }
+            Bug::DeleteForgetsOrder | Bug::OrderByArrival | Bug::LateValueForgotten => &[KeysMove],
             Bug::ZombieAppends | Bug::MergeWithoutSwap | Bug::StaleRecordsAccepted => {
                 &[PauseSink, ChannelsInvalid]
             }
@@ -196,12 +195,3 @@ impl Bug {
         }
     }
 }
-
-/// Rare ones: not found in 200 focused seeds, so they are looked for only where many seeds run.
-pub(crate) const RARE: &[Bug] = &[
-    Bug::PositionReadBeforeFence,
-    Bug::RereadForgotten,
-    Bug::ErrorsNotPersisted,
-    Bug::DeleteForgetsOrder,
-    Bug::MergeWithoutSwap,
-];

@@ -664,6 +664,11 @@ impl CaptureNode {
                     start::slot_is_not_ahead(&self.settings, confirmed, from)?;
                 }
                 self.phase = Phase::Stream;
+                if std::mem::take(&mut world.facts.kill_at_start) {
+                    world.fired("killed as the stream starts");
+                    let dies = world.delay(20, 400);
+                    world.push(world.now + dies, Event::Fault(faults::Fault::KillCapture));
+                }
                 world.pump_wire(wire);
                 world.wake(self, world.now + 100 * MS);
                 Ok(())
@@ -811,6 +816,10 @@ impl CaptureNode {
                     self.topic_ids.insert(name, id.clone());
                 }
             }
+        }
+        if counts && self.uncommitted && std::mem::take(&mut world.facts.second_in_commit) {
+            world.fired("second capture in a commit");
+            world.start_capture();
         }
         position.topics.extend(self.topic_ids.clone());
         self.commits += 1;

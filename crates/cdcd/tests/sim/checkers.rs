@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use cdcd_capture::position::{Part, Position, SnapshotProgress};
 
-use cdcd_sink::merge::offset_text;
+use cdcd_sink::merge::{MergeRange, offset_text};
 use cdcd_sink::offset_token::{OffsetToken, TopicId};
 
 use crate::capture_node::{OUTBOX_MAX, QUEUE_MAX};
@@ -72,6 +72,8 @@ pub(crate) struct Checks {
     mirror: BTreeMap<(usize, i32), (Option<String>, Option<String>)>,
     /// Offset behind the last landed row, by topic id and partition.
     landing: BTreeMap<(TopicId, usize), usize>,
+    /// `_OFFSET` up to which each channel is merged.
+    merges: BTreeMap<String, String>,
     /// Committed records were taken away by a fault that nobody can see.
     pub(crate) truncated: bool,
     pub(crate) records: u64,
@@ -385,6 +387,24 @@ impl Checks {
             return self.violate("C4", text);
         }
         self.landing.insert(key, cursor.max(upto));
+    }
+
+    /// C4 for merges: each takes a channel's rows where the one before has ended.
+    pub(crate) fn merged(&mut self, ranges: &[MergeRange]) {
+        for range in ranges {
+            let before = self.merges.insert(range.channel.clone(), range.upto.clone());
+            let follows = match &before {
+                Some(before) => *before == range.after,
+                None => range.after.ends_with(':'),
+            };
+            if !follows {
+                let text = format!(
+                    "{}: a merge begins behind {}, the one before ended at {before:?}",
+                    range.channel, range.after
+                );
+                return self.violate("C4", text);
+            }
+        }
     }
 
     /// C4: the group's offset never passes what is durable.

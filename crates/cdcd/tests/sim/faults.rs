@@ -16,13 +16,16 @@ pub(crate) enum Fault {
     StallWire,
     KafkaAway,
     LeaderChange,
+    KillAtStart,
     SlowLarge,
     KillSink,
+    KillSinks,
     StopSink,
     PauseSink,
     JoinSink,
     ChannelsInvalid,
     SnowflakeAway,
+    KeysMove,
     PartitionsAdded,
     // What follows ends with a guard.
     SlotAdvanced,
@@ -61,6 +64,7 @@ const PASSING: &[Fault] = &[
     StallWire,
     KafkaAway,
     LeaderChange,
+    KillAtStart,
     SlowLarge,
     KillSink,
     KillSink,
@@ -70,6 +74,7 @@ const PASSING: &[Fault] = &[
     JoinSink,
     ChannelsInvalid,
     SnowflakeAway,
+    KeysMove,
     PartitionsAdded,
 ];
 
@@ -117,10 +122,14 @@ pub(crate) fn schedule(world: &mut World) {
     // While the snapshot is read.
     for _ in 0..world.rng.u32(0..4) {
         let at = world.between(SECOND, 8 * SECOND);
-        let fault = [KillCapture, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..4)];
+        let fault = [KillCapture, KillAtStart, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..5)];
         world.push(at, Event::Fault(fault));
     }
     for fault in world.focus {
+        if *fault == KillAtStart {
+            let at = world.between(SECOND, 8 * SECOND);
+            world.push(at, Event::Fault(*fault));
+        }
         for _ in 0..4 {
             let at = world.between(20 * SECOND, CALM - 4 * MINUTE);
             world.push(at, Event::Fault(*fault));
@@ -173,8 +182,16 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.fired("capture paused");
         }
         SecondCapture => {
-            world.start_capture();
-            world.fired("second capture started");
+            if world.rng.bool() {
+                world.facts.second_in_commit = true;
+            } else {
+                world.start_capture();
+                world.fired("second capture started");
+            }
+        }
+        KillAtStart => {
+            world.facts.kill_at_start = true;
+            kill_all(world);
         }
         StallWire | CutWire => {
             let Some(wire) = world.pg.wires.keys().next().copied() else { return };
@@ -210,6 +227,8 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.kafka.lagging_until = world.now + world.between(SECOND, 20 * SECOND);
             world.fired("position topic's leader changed");
         }
+        KillSinks => kill_sinks(world),
+        KeysMove => keys_move(world),
         KillSink | StopSink | PauseSink | JoinSink | ChannelsInvalid | SnowflakeAway | PartitionsAdded => {
             strike_sink(world, fault);
         }
@@ -270,6 +289,19 @@ fn strike_sink(world: &mut World, fault: Fault) {
     }
 }
 
+/// Partitions are added while what was written before cannot be read yet: changes of a key overtake each other.
+fn keys_move(world: &mut World) {
+    let until = world.now + world.between(30 * SECOND, 4 * MINUTE);
+    for log in world.kafka.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        log.away_until = until;
+    }
+    world.fired("partitions away");
+    large(world);
+    world.push(world.now + 3 * SECOND, Event::Fault(PartitionsAdded));
+    let then = world.now + world.between(4 * SECOND, 20 * SECOND);
+    world.push(then, Event::Fault(SlowLarge));
+}
+
 fn kill_sinks(world: &mut World) {
     for id in 0..world.sinks.len() {
         world.with_sink(id, |node, _| {
@@ -285,10 +317,14 @@ fn end_sink(world: &mut World, fault: Fault) {
     match fault {
         RowsRejected => {
             world.snow.reject_next = true;
-            if world.rng.bool() {
-                // The process does not live to see it.
-                let dies = world.between(SECOND, 30 * SECOND);
-                world.push(world.now + dies, Event::Fault(KillSink));
+            match world.rng.u8(0..3) {
+                0 => {
+                    // The process does not live to see it.
+                    let dies = world.between(SECOND, 30 * SECOND);
+                    world.push(world.now + dies, Event::Fault(KillSink));
+                }
+                1 => world.facts.rejection_is_last = true,
+                _ => {}
             }
             world.fired("rows rejected");
         }

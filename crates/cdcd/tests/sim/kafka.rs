@@ -35,6 +35,8 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<Entry>,
     /// What lies before was deleted by retention.
     pub(crate) base: usize,
+    /// Nobody can read it before this.
+    pub(crate) away_until: Nanos,
 }
 
 #[derive(Debug)]

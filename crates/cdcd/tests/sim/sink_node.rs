@@ -223,6 +223,9 @@ impl SinkNode {
             }
             let Some(next) = owned.next.filter(|_| !owned.paused) else { continue };
             let log = &world.kafka.topics[topic].partitions[partition];
+            if world.now < log.away_until {
+                continue;
+            }
             if next > log.entries.len() || next < log.base {
                 // Out of range, and there is no automatic reset.
                 self.alive = false;
@@ -393,7 +396,10 @@ impl SinkNode {
             }
             Action::Ledger { plan, channels, .. } => Answer::Ledger(world.snow.ledger(plan, channels)),
             Action::Merge { plan, .. } => match world.snow.merge(plan, bug) {
-                Ok(()) => Answer::Done,
+                Ok(()) => {
+                    world.checks.merged(&plan.ranges);
+                    Answer::Done
+                }
                 Err(error) => {
                     world.fired("ledger moved on");
                     Answer::Failed(error)

@@ -164,6 +164,13 @@ pub(crate) struct Truth {
     pub(crate) advance_at_start: bool,
     pub(crate) cluster_changed: bool,
     pub(crate) tries: u32,
+    /// Start a second process while the first commits.
+    pub(crate) second_in_commit: bool,
+    /// Kill the process when its stream has just started.
+    pub(crate) kill_at_start: bool,
+    /// With the next rejected row the sinks die, and the source has nothing more to say.
+    pub(crate) rejection_is_last: bool,
+    rests: bool,
     pub(crate) topic_recreated: bool,
     pub(crate) token_overwritten: bool,
     /// Snowflake takes more than the deadline to commit.
@@ -267,7 +274,7 @@ impl World {
             Event::Show { xid } => self.pg.show(xid),
             Event::Noise => self.noise(),
             Event::Checkpoint => {
-                if self.pg.is_up(self.now) {
+                if self.pg.is_up(self.now) && !self.pg.quiet {
                     self.pg.checkpoint();
                 }
                 let next = self.between(MINUTE, 5 * MINUTE);
@@ -395,7 +402,13 @@ impl World {
 
     /// Snowflake commits what is due.
     pub(crate) fn settle(&mut self) {
+        let known = self.snow.rejected.len();
         let commits = self.snow.settle(self.now);
+        if self.facts.rejection_is_last && self.snow.rejected.len() > known {
+            (self.facts.rejection_is_last, self.facts.rests) = (false, true);
+            self.fired("sinks died of a rejection");
+            self.push(self.now, Event::Fault(Fault::KillSinks));
+        }
         for landed in commits {
             trace!(self, "Snowflake commits {}: {:?}", landed.token, landed.offsets);
             self.checks.landed(&self.kafka, &landed, &self.snow.rejected);
@@ -500,7 +513,7 @@ impl World {
             _ => self.delay(50_000, 150_000) * self.load.pause,
         };
         self.push(self.now + next, Event::Transact);
-        if !self.pg.is_up(self.now) || self.pg.quiet {
+        if !self.pg.is_up(self.now) || self.pg.quiet || self.facts.rests {
             return;
         }
         let xid = self.pg.begin();
@@ -518,6 +531,9 @@ impl World {
 
     /// One that does not fit a connection.
     pub(crate) fn large_transaction(&mut self) {
+        if self.facts.rests {
+            return;
+        }
         let xid = self.pg.begin();
         self.work(xid, 150);
         self.push(self.now + 100 * MS, Event::Work { xid, changes: 150 });
@@ -578,7 +594,7 @@ impl World {
 
     /// Log that concerns nobody.
     fn noise(&mut self) {
-        if self.pg.is_up(self.now) {
+        if self.pg.is_up(self.now) && !self.pg.quiet {
             let bytes = self.rng.u64(100..40_000) & !7;
             self.pg.write(bytes);
             self.pg.flushed = self.pg.lsn;
@@ -898,6 +914,10 @@ const MUST_FIRE: &[&str] = &[
     "replication stalled",
     "server hung up",
     "large transaction",
+    "killed as the stream starts",
+    "second capture in a commit",
+    "partitions away",
+    "sinks died of a rejection",
     "transaction cut",
     "snapshot read",
     "snapshot continued",
