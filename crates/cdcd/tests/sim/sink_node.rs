@@ -168,7 +168,7 @@ impl SinkNode {
             return world.rebalance_soon();
         }
         let busy = !self.sink.is_idle() || !self.fetched.is_empty();
-        let next = world.now + if busy { SECOND } else { world.load.nap };
+        let next = world.now + if busy { world.load.tick } else { world.load.nap };
         world.wake_sink(self, next);
         let pending = self.sink.stats().rows_pending;
         world.checks.rows_in_flight(pending, self.owned.len(), self.id);

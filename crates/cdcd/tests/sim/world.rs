@@ -99,14 +99,16 @@ pub(crate) struct Load {
     pause: i64,
     /// How long a process that has nothing to do sleeps.
     pub(crate) nap: Nanos,
+    /// How long a sink sleeps that waits for something.
+    pub(crate) tick: Nanos,
 }
 
 impl Load {
     fn draw(rng: &mut fastrand::Rng) -> Self {
         match rng.u8(0..10) {
-            0 => Load { pause: 1, nap: 3 * SECOND },
-            1..4 => Load { pause: 3, nap: 5 * SECOND },
-            _ => Load { pause: 8, nap: 10 * SECOND },
+            0 => Load { pause: 1, nap: 3 * SECOND, tick: SECOND },
+            1..4 => Load { pause: 3, nap: 5 * SECOND, tick: 2 * SECOND },
+            _ => Load { pause: 8, nap: 10 * SECOND, tick: 3 * SECOND },
         }
     }
 }
