@@ -658,7 +658,9 @@ impl Worker {
         let counts = self.partition_counts(topics.keys().copied())?;
         let mut list = TopicPartitionList::new();
         for (topic, count) in &counts {
-            (0..*count).for_each(|partition| drop(list.add_partition(topic, partition)));
+            for partition in 0..*count {
+                list.add_partition(topic, partition);
+            }
         }
         for (topic, partition) in partitions.iter().filter(|(topic, at)| *at >= counts[topic.as_str()]) {
             list.add_partition(topic, *partition);
