@@ -324,7 +324,8 @@ impl CaptureNode {
         }
         let upto =
             if world.bug == Some(Bug::PositionReadTooShort) { Upto::EmptyFetch } else { Upto::ListedEnd };
-        world.kafka.position(upto, world.now).map(Position::decode).transpose().map_err(Failure::from)
+        let position = world.kafka.position(upto, world.now).map(Position::decode).transpose();
+        position.map_err(|error| Failure::from(error).context("E_POSITION_FORMAT: the position's topic"))
     }
 
     fn open(&mut self, world: &mut World) -> Step {
@@ -377,7 +378,11 @@ impl CaptureNode {
         {
             position.open = None;
         }
-        takeover::check_guarantee(&self.settings, Guarantee::ExactlyOnce, self.position.as_ref())?;
+        let guarantee = match world.facts.transactions_refused {
+            true => Guarantee::AtLeastOnce,
+            false => Guarantee::ExactlyOnce,
+        };
+        takeover::check_guarantee(&self.settings, guarantee, self.position.as_ref())?;
         match &mut self.position {
             Some(position) => {
                 let claimed = takeover::claim(position, &self.run_id, Guarantee::ExactlyOnce);
@@ -676,13 +681,17 @@ impl CaptureNode {
             Err("55006") if self.slot_retries < self.settings.slot.max_retries => {
                 self.slot_retries += 1;
                 // G8: with fencing a process of ours that still holds the slot is ended.
-                if let Some(wire) = world.pg.slot.as_ref().and_then(|slot| slot.active) {
+                let active = world.pg.slot.as_ref().and_then(|slot| slot.active);
+                if let Some(wire) = active.filter(|wire| world.facts.stranger != Some(*wire)) {
                     world.pg.cut(wire);
                     world.fired("predecessor evicted");
                 }
                 self.due = world.now + 100 * MS;
                 world.wake(self, self.due);
                 Ok(())
+            }
+            Err("55006") => {
+                Err(Failure::guard("E_SLOT_ACTIVE", "the slot is used by another process".to_owned()))
             }
             Err(code) => {
                 Err(Failure::new(Exit::Configuration, anyhow::anyhow!("starting replication: {code}")))

@@ -34,6 +34,7 @@ pub(crate) enum Fault {
     SlotMadeAgain,
     SlotLost,
     SlotForeign,
+    SlotHeld,
     OtherServer,
     OldTimeline,
     PointInTime,
@@ -41,6 +42,8 @@ pub(crate) enum Fault {
     RowFilter,
     TopicRecreated,
     PositionsLost,
+    PositionForeign,
+    TransactionsRefused,
     OtherCluster,
     RowsRejected,
     LogTruncated,
@@ -85,6 +88,7 @@ const ENDING: &[Fault] = &[
     SlotMadeAgain,
     SlotLost,
     SlotForeign,
+    SlotHeld,
     OtherServer,
     OldTimeline,
     PointInTime,
@@ -94,6 +98,8 @@ const ENDING: &[Fault] = &[
     RowFilter,
     TopicRecreated,
     PositionsLost,
+    PositionForeign,
+    TransactionsRefused,
     OtherCluster,
     RowsRejected,
     RowsRejected,
@@ -428,6 +434,14 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             }
             world.fired(if fault == SlotLost { "slot invalidated" } else { "slot of another plugin" });
         }
+        SlotHeld => {
+            // A stranger reads from it, and acknowledges nothing.
+            kill_all(world);
+            let stranger = world.pg.start(0, world.now).ok();
+            world.facts.excused.extend(stranger);
+            world.facts.stranger = stranger;
+            world.fired("slot held by a stranger");
+        }
         OtherServer => {
             kill_all(world);
             world.pg.system_id += 1;
@@ -459,6 +473,18 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             kill_all(world);
             world.kafka.lose_positions();
             world.fired("positions lost");
+        }
+        PositionForeign => {
+            // A process of a version to come wrote it.
+            kill_all(world);
+            world.kafka.write_position(br#"{"v":99}"#.to_vec());
+            world.facts.position_foreign = true;
+            world.fired("position of another version");
+        }
+        TransactionsRefused => {
+            kill_all(world);
+            world.facts.transactions_refused = true;
+            world.fired("transactions refused");
         }
         OtherCluster => {
             kill_all(world);
