@@ -115,9 +115,9 @@ fn postgres_text(statement: &str) -> String {
 }
 
 fn insert(row: &Row) -> String {
-    let names: Vec<String> = row.keys().map(|name| identifier(name)).collect();
+    let names: Vec<SfIdent> = row.keys().map(|name| identifier(name)).collect();
     let values: Vec<String> =
-        row.values().map(|value| postgres_text(&literal(value.as_str().unwrap_or("")))).collect();
+        row.values().map(|value| postgres_text(&literal(value.as_str().unwrap_or("")).to_string())).collect();
     format!("INSERT INTO \"T__LOG\" ({}) VALUES ({});", names.join(", "), values.join(", "))
 }
 

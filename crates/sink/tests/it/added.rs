@@ -32,7 +32,7 @@ fn begin(commits: &[String], low: i64, initial: i64) -> Result<i64, &'static str
             }
             Action::Prepare { table, .. } => sink.handle_prepared(&table, Ok(())),
             Action::Open { id, channel } => {
-                sink.handle_opened(id, channel.epoch, Ok(ChannelStatus::default()))
+                sink.handle_opened(id, channel.epoch, Ok(ChannelStatus::default()));
             }
             Action::Commit { metadata, .. } => {
                 let count = if commits.is_empty() { 3 } else { 2 };
