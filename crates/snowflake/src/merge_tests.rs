@@ -268,6 +268,49 @@ fn merges_give_the_model_s_table_whatever_the_ranges() {
     }
 }
 
+/// A key whose partition has changed: its newest update comes first, and does not send what one before it has set.
+#[test]
+fn a_value_that_comes_late_fills_what_the_newer_change_left_unsent() {
+    let server = services::postgres(17).expect("PostgreSQL starts");
+    let database = server.fresh_database("late").expect("a database");
+    let plan = plan(CurrentKind::Table);
+    make(&database, &plan);
+    let row = |op: &str, seq: u32, partition, offset, values: &[(&str, &str)]| {
+        let mut row = Row::new();
+        let place = offset_text(TAG, partition, offset);
+        let own = [(column::OP, op.to_owned()), (column::SEQ, format!("{seq:03}")), (column::OFFSET, place)];
+        row.extend(own.map(|(name, value)| (name.to_owned(), value.into())));
+        row.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+        row
+    };
+    let rows = [
+        row("c", 1, 0, 0, &[("ID", "k"), ("NOTE", "one"), ("DOC", "old")]),
+        row("u", 2, 0, 1, &[("ID", "k"), ("NOTE", "two"), ("DOC", "set")]),
+        row("u", 3, 1, 0, &[("ID", "k"), ("NOTE", "three"), (column::UNCHANGED, ",DOC,")]),
+    ];
+    database.psql(&rows.iter().map(insert).collect::<Vec<_>>().join("\n")).expect("rows");
+    let channels = ["p0", "p1"].map(|channel| ddl::remember_channel(&plan.table, channel));
+    database.psql(&format!("{};", channels.join(";\n"))).expect("a ledger");
+    let merge = |serial: u64, partition: i32, upto: i64, generation| {
+        let after = if generation == 0 {
+            offset_floor(TAG, partition)
+        } else {
+            offset_text(TAG, partition, upto - 1)
+        };
+        let upto = offset_text(TAG, partition, upto);
+        let ranges = vec![MergeRange { channel: format!("p{partition}"), after, upto, generation }];
+        let merge =
+            MergePlan { id: format!("m{serial}"), plan: plan.clone(), deletes: DeleteMode::Hard, ranges };
+        let script = statements(&merge, plan.current.as_ref().expect("current")).join(";\n");
+        database.psql(&postgres_text(&format!("{script};"))).expect("merged");
+        shown(&database, "")
+    };
+    merge(1, 0, 0, 0);
+    assert_eq!(merge(2, 1, 0, 0), ["k|three|old|UPDATE|it's\\here"], "nobody has told the value yet");
+    assert_eq!(merge(3, 0, 1, 1), ["k|three|set|UPDATE|it's\\here"]);
+    database.remove().expect("removed");
+}
+
 /// What one merge of everything makes, which takes all changes in their order.
 fn in_order(plan: &TablePlan, deletes: DeleteMode, history: &[Row]) -> Vec<String> {
     let memory = model(plan);
