@@ -90,6 +90,11 @@ impl Sink {
         self.merging.entry(table).or_default();
         if let Some(reason) = recreated(assignment) {
             self.stop(id, &mut partition, reason);
+        } else if partition.committed.is_none() {
+            // Recorded at once, though nothing may come for long: a later start must not ask Kafka where to begin.
+            let (offset, metadata) = (partition.initial, partition.commit_metadata());
+            partition.committed = Some(offset);
+            self.out.push_back(Action::Commit { id, offset, metadata });
         }
         self.partitions.insert(id, partition);
         id
@@ -350,12 +355,6 @@ impl Sink {
         match partition.opened(status, accept) {
             Ok(()) => {
                 let (epoch, offset) = (partition.epoch, partition.position);
-                if partition.committed.is_none() {
-                    // Recorded once: a later start without a token must not ask Kafka where to begin.
-                    let (offset, metadata) = (partition.committable(), partition.commit_metadata());
-                    partition.committed = Some(offset);
-                    self.out.push_back(Action::Commit { id, offset, metadata });
-                }
                 self.out.push_back(Action::Start { id, epoch, offset });
             }
             Err(reason) => self.stop_id(id, reason),

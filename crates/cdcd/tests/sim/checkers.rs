@@ -62,7 +62,7 @@ pub(crate) struct Checks {
     old_tail: Option<(usize, Vec<Expected>)>,
     diverged: bool,
     /// Where the source's history was cut.
-    cut_at: Option<u64>,
+    pub(crate) cut_at: Option<u64>,
     /// Changes that commit before this may have been read by a snapshot.
     horizon: u64,
     snapshot_keys: BTreeSet<(usize, Vec<u8>)>,

@@ -667,7 +667,10 @@ impl World {
     fn supervise(&mut self) {
         self.push(self.now + 5 * SECOND, Event::Supervise);
         let alive = self.captures.iter().flatten().any(|node| node.is_alive());
-        let streams = self.captures.iter().flatten().any(|node| node.phase == Phase::Stream);
+        let wires = &self.pg.wires;
+        let is_on = |node: &CaptureNode| node.wire.is_some_and(|wire| wires.contains_key(&wire));
+        let streams =
+            self.captures.iter().flatten().any(|node| node.phase == Phase::Stream && is_on(node.as_ref()));
         self.pg.quiet &= !(streams && self.now < QUIET);
         if !alive && self.capture_stopped.is_none() {
             self.start_capture();
@@ -826,7 +829,8 @@ impl World {
             "E_SLOT_ACTIVE" => self.facts.stranger.is_some_and(|wire| self.pg.wires.contains_key(&wire)),
             "E_POSITION_FORMAT" => self.facts.position_foreign,
             "E_GUARANTEE" => self.facts.transactions_refused,
-            "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden,
+            // A server that was put back may have lost the transaction of which Kafka has a part.
+            "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden || self.checks.cut_at.is_some(),
             "E_SNAPSHOT_TRUNCATED" => {
                 let attempts = position.snapshot.as_ref().map_or(0, |snapshot| snapshot.attempt);
                 let truncates = |change: &Change| matches!(change.op, Op::Truncate { .. });

@@ -24,6 +24,10 @@ fn begin(commits: &[String], low: i64, initial: i64) -> Result<i64, &'static str
         topic_commits: Arc::from(commits),
     };
     sink.handle_assigned(&assignment, Duration::ZERO);
+    let first = sink.poll_action(Duration::ZERO);
+    let Some(Action::Commit { offset: recorded, metadata, .. }) = first else { panic!("{first:?}") };
+    let count = if commits.is_empty() { 3 } else { 2 };
+    assert_eq!(metadata, format!("cdcd1 {} {count}", TopicId([7; 16])), "the first count stays");
     while let Some(action) = sink.poll_action(Duration::ZERO) {
         match action {
             Action::Describe { table, .. } => {
@@ -34,11 +38,10 @@ fn begin(commits: &[String], low: i64, initial: i64) -> Result<i64, &'static str
             Action::Open { id, channel } => {
                 sink.handle_opened(id, channel.epoch, Ok(ChannelStatus::default()));
             }
-            Action::Commit { metadata, .. } => {
-                let count = if commits.is_empty() { 3 } else { 2 };
-                assert_eq!(metadata, format!("cdcd1 {} {count}", TopicId([7; 16])), "the first count stays");
+            Action::Start { offset, .. } => {
+                assert_eq!(offset, recorded, "where it begins is known to the group before anything is read");
+                return Ok(offset);
             }
-            Action::Start { offset, .. } => return Ok(offset),
             Action::Stopped { reason, .. } => match reason.kind {
                 StopKind::Guard(name) => return Err(name),
                 other => panic!("{other:?}: {}", reason.message),
