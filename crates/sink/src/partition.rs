@@ -1,6 +1,6 @@
 //! One topic-partition and its channel: opening -> ready -> appending -> durable.
 
-use crate::action::{Assignment, StopReason};
+use crate::action::{Action, Assignment, PartitionId, StopReason};
 use crate::config::{Config, Landing};
 use crate::destination::{Channel, ChannelStatus, RowBatch};
 use crate::group::{CommitMetadata, first_partitions};
@@ -97,6 +97,8 @@ pub(crate) struct Partition {
     /// Rows were not committed in time, and the channel was opened again for it.
     pub(crate) was_overdue: bool,
     pub(crate) committed: Option<i64>,
+    /// The group had no offset: nobody tells whether it has taken ours.
+    is_new: bool,
     pub(crate) commit_at: Duration,
     pub(crate) paused: bool,
     /// How the channel opened, while the end of the log is asked for.
@@ -152,6 +154,7 @@ impl Partition {
             was_overdue: false,
             // A group offset that exists need not be written again; an initial one is recorded once.
             committed: assignment.group.as_ref().map(|group| group.offset),
+            is_new: assignment.group.is_none(),
             commit_at: now,
             paused: false,
             opened_as: None,
@@ -160,6 +163,20 @@ impl Partition {
 
     pub(crate) fn channel(&self, table: String) -> Channel {
         Channel { table, name: self.channel_name.clone(), epoch: self.epoch }
+    }
+
+    /// Whether only the group can say where the partition began, and it may not have heard: its commits are not
+    /// answered.
+    pub(crate) fn may_be_unrecorded(&self) -> bool {
+        self.is_new && self.durable.is_none() && !self.is_stopped()
+    }
+
+    /// Tells the group where the partition begins; to be told again at `again`.
+    pub(crate) fn record_beginning(&mut self, id: PartitionId, again: Duration) -> Action {
+        let is_open = matches!(self.phase, Phase::Ready | Phase::Draining);
+        let offset = if is_open { self.committable() } else { self.initial };
+        (self.committed, self.commit_at) = (Some(offset), again);
+        Action::Commit { id, offset, metadata: self.commit_metadata() }
     }
 
     /// What is written beside the group's offset.

@@ -92,9 +92,7 @@ impl Sink {
             self.stop(id, &mut partition, reason);
         } else if partition.committed.is_none() {
             // Recorded at once, though nothing may come for long: a later start must not ask Kafka where to begin.
-            let (offset, metadata) = (partition.initial, partition.commit_metadata());
-            partition.committed = Some(offset);
-            self.out.push_back(Action::Commit { id, offset, metadata });
+            self.out.push_back(partition.record_beginning(id, now + self.config.offsets_interval));
         }
         self.partitions.insert(id, partition);
         id
@@ -673,7 +671,10 @@ impl Sink {
     }
 
     fn advance_partition(&mut self, id: PartitionId, now: Duration) {
-        let Some(partition) = self.partitions.get(&id) else { return };
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if partition.may_be_unrecorded() && now >= partition.commit_at {
+            self.out.push_back(partition.record_beginning(id, now + self.config.offsets_interval));
+        }
         let Some(table) = self.tables.get(&partition.table) else { return };
         match (&partition.phase, table.phase) {
             (Phase::WaitTable | Phase::Learning, TablePhase::Ready) => return self.open(id),

@@ -65,3 +65,28 @@ fn a_group_that_comes_first_begins_where_it_is_told() {
     assert_eq!(begin(&[], 5, 5), Ok(5));
     assert_eq!(begin(&[], 0, 9), Ok(9));
 }
+
+#[test]
+fn where_a_partition_begins_is_told_until_a_row_of_it_is_durable() {
+    let mut sink = Sink::new(Config::default(), "test".to_owned(), Box::new(MemoryEncoder::default()));
+    let assignment = Assignment {
+        topic: Arc::from("t"),
+        partition: 0,
+        topic_id: TopicId([7; 16]),
+        table: "T".to_owned(),
+        low: 0,
+        high: 0,
+        initial: 0,
+        group: None,
+        partitions: 1,
+        topic_commits: Arc::default(),
+    };
+    sink.handle_assigned(&assignment, Duration::ZERO);
+    let mut told = 0;
+    for seconds in 0..3600 {
+        while let Some(action) = sink.poll_action(Duration::from_secs(seconds)) {
+            told += u32::from(matches!(action, Action::Commit { offset: 0, .. }));
+        }
+    }
+    assert!(told > 10, "{told}: a group that was away hears of it later");
+}
