@@ -1,8 +1,8 @@
 //! A quoted name or text ends where it is meant to end, and says what it said.
 #![no_main]
 
-use cdcd_postgres::replication::{quote_identifier, quote_literal};
-use cdcd_snowflake::fuzzing;
+use cdcd_postgres::sql::{PgIdent, PgLiteral};
+use cdcd_snowflake::{SfIdent, SfLiteral};
 use libfuzzer_sys::fuzz_target;
 
 /// Reads a quoted text as SQL does; panics if anything is left behind the closing quote.
@@ -27,8 +27,8 @@ fn unquote(text: &str, quote: char, backslash: bool) -> String {
 }
 
 fuzz_target!(|name: &str| {
-    assert_eq!(unquote(&quote_identifier(name), '"', false), name);
-    assert_eq!(unquote(&quote_literal(name), '\'', false), name);
-    assert_eq!(unquote(&fuzzing::identifier(name), '"', false), name);
-    assert_eq!(unquote(&fuzzing::literal(name), '\'', true), name);
+    assert_eq!(unquote(&PgIdent::new(name).to_string(), '"', false), name);
+    assert_eq!(unquote(&PgLiteral::new(name).to_string(), '\'', false), name);
+    assert_eq!(unquote(&SfIdent::new(name).to_string(), '"', false), name);
+    assert_eq!(unquote(&SfLiteral::new(name).to_string(), '\'', true), name);
 });

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use work::Done;
 
 /// How a sink is run.
@@ -116,6 +116,7 @@ pub async fn run_with<D: Destination + 'static>(
         tasks: JoinSet::new(),
         owned: BTreeMap::new(),
         ids: BTreeMap::new(),
+        opens: BTreeMap::new(),
         assigned_once: false,
         stopping: None,
         kafka_trouble: None,
@@ -148,6 +149,8 @@ struct Run<D: Destination + 'static> {
     tasks: JoinSet<Done>,
     owned: BTreeMap<PartitionId, (Arc<str>, i32)>,
     ids: BTreeMap<(Arc<str>, i32), PartitionId>,
+    /// The newest open of each channel. An older one that is still tried would drop what was sent since.
+    opens: BTreeMap<String, AbortHandle>,
     assigned_once: bool,
     stopping: Option<Instant>,
     kafka_trouble: Option<Instant>,
@@ -180,7 +183,10 @@ impl<D: Destination + 'static> Run<D> {
                     self.sink.handle_stopping();
                     self.stopping = Some(Instant::now());
                 }
-                Some(done) = self.tasks.join_next() => self.finish(done)?,
+                Some(done) = self.tasks.join_next() => match done {
+                    Err(error) if error.is_cancelled() => {}
+                    done => self.finish(done)?,
+                },
                 event = self.consumer.next() => self.consumed(event)?,
                 _ = tick.tick() => figures.tick(&self.sink.stats()),
             }
@@ -243,6 +249,7 @@ impl<D: Destination + 'static> Run<D> {
                     self.sink.handle_revoked(id);
                 }
                 self.ids.clear();
+                std::mem::take(&mut self.opens).into_values().for_each(|open| open.abort());
                 tracing::info!("partitions revoked");
             }
             Some(Event::Trouble(error)) => {
@@ -288,7 +295,16 @@ impl<D: Destination + 'static> Run<D> {
                 initial,
                 group: committed
                     .map(|(offset, metadata)| GroupOffset { offset: *offset, metadata: metadata.clone() }),
+                partitions: one.partitions,
+                topic_commits: Arc::clone(&one.topic_commits),
             };
+            if committed.is_none() && initial > 0 {
+                tracing::warn!(
+                    topic = %one.topic, partition = one.partition, initial,
+                    "the group comes to a partition behind its beginning: what was there before is not landed, unless \
+                     the channel knows better"
+                );
+            }
             tracing::info!(topic = %one.topic, partition = one.partition, low = one.low, high = one.high, "partition assigned");
             let id = self.sink.handle_assigned(&assignment, now);
             self.owned.insert(id, (Arc::clone(&one.topic), one.partition));
@@ -374,8 +390,14 @@ impl<D: Destination + 'static> Run<D> {
                 });
             }
             other => {
-                if let Some(task) = work::task(other, Arc::clone(&self.destination)) {
-                    self.tasks.spawn(task);
+                let channel = match &other {
+                    Action::Open { channel, .. } => Some(channel.name.clone()),
+                    _ => None,
+                };
+                let Some(task) = work::task(other, Arc::clone(&self.destination)) else { return };
+                let handle = self.tasks.spawn(task);
+                if let Some(older) = channel.and_then(|channel| self.opens.insert(channel, handle)) {
+                    older.abort();
                 }
             }
         }

@@ -150,4 +150,6 @@ pub struct Source {
     pub lsn: Option<u64>,
     /// Commit time in the source, microseconds since 1970.
     pub ts_us: Option<i64>,
+    /// A snapshot's last row of its table.
+    pub ends_table: bool,
 }

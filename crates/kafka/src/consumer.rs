@@ -80,6 +80,10 @@ pub struct Assigned {
     pub high: i64,
     /// What the group has committed: next offset and metadata.
     pub committed: Option<(i64, String)>,
+    /// Partitions of the topic.
+    pub partitions: i32,
+    /// Metadata of what the group has committed for any partition of the topic.
+    pub topic_commits: Arc<[String]>,
 }
 
 /// Records of one partition in one buffer.
@@ -651,14 +655,22 @@ impl Worker {
             .zip(ids)
             .map(|(topic, id)| (topic.as_str(), (Arc::from(topic.as_str()), id)))
             .collect();
+        let counts = self.partition_counts(topics.keys().copied())?;
         let mut list = TopicPartitionList::new();
-        for (topic, partition) in partitions {
+        for (topic, count) in &counts {
+            for partition in 0..*count {
+                list.add_partition(topic, partition);
+            }
+        }
+        for (topic, partition) in partitions.iter().filter(|(topic, at)| *at >= counts[topic.as_str()]) {
             list.add_partition(topic, *partition);
         }
         let committed = self
             .consumer
             .committed_offsets(list, ASK_TIMEOUT)
             .map_err(|error| Error::client("asking for the group's offsets", error))?;
+        let commits: BTreeMap<&str, Arc<[String]>> =
+            counts.keys().map(|topic| (*topic, commits_of(&committed, topic))).collect();
         let mut all = Vec::with_capacity(partitions.len());
         for (topic, partition) in partitions {
             let Some((name, topic_id)) = topics.get(topic.as_str()) else { continue };
@@ -672,8 +684,43 @@ impl Worker {
                 _ => None,
             });
             let (topic, partition) = (Arc::clone(name), *partition);
-            all.push(Assigned { topic, partition, topic_id: *topic_id, low, high, committed });
+            let (partitions, topic_commits) =
+                (counts[topic.as_ref()].max(partition + 1), Arc::clone(&commits[topic.as_ref()]));
+            all.push(Assigned {
+                topic,
+                partition,
+                topic_id: *topic_id,
+                low,
+                high,
+                committed,
+                partitions,
+                topic_commits,
+            });
         }
         Ok(all)
     }
+
+    /// How many partitions each topic has; at least as many as the cluster's metadata here says.
+    fn partition_counts<'t>(
+        &self,
+        topics: impl Iterator<Item = &'t str>,
+    ) -> Result<BTreeMap<&'t str, i32>, Error> {
+        let count = |topic: &'t str| {
+            let metadata = self
+                .consumer
+                .fetch_metadata(Some(topic), ASK_TIMEOUT)
+                .map_err(|error| Error::client(format!("asking for the partitions of {topic}"), error))?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let count = found.map_or(0, |found| found.partitions().len());
+            Ok((topic, i32::try_from(count).unwrap_or(i32::MAX)))
+        };
+        topics.map(count).collect()
+    }
+}
+
+/// Metadata of what is committed for partitions of a topic.
+fn commits_of(committed: &TopicPartitionList, topic: &str) -> Arc<[String]> {
+    let elements = committed.elements_for_topic(topic);
+    let has_offset = elements.iter().filter(|element| matches!(element.offset(), Offset::Offset(_)));
+    has_offset.map(|element| element.metadata().to_owned()).collect()
 }

@@ -16,6 +16,7 @@ pub mod publication;
 pub mod replication;
 pub mod slot;
 pub mod snapshot;
+pub mod sql;
 mod stream;
 mod tls;
 

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::error::Error;
-use crate::replication::quote_identifier;
+use crate::sql::PgIdent;
 
 /// `publication.autocreate.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -179,13 +179,12 @@ async fn adjust(client: &Client, wanted: &Wanted<'_>) -> Result<Outcome, Error> 
     if present == tables {
         return Ok(Outcome::Used);
     }
-    let sql =
-        format!("ALTER PUBLICATION {} SET TABLE {}", quote_identifier(wanted.name), table_list(wanted)?);
+    let sql = format!("ALTER PUBLICATION {} SET TABLE {}", PgIdent::new(wanted.name), table_list(wanted)?);
     execute(client, &sql, wanted).await.map(|()| Outcome::Altered)
 }
 
 fn create_statement(wanted: &Wanted<'_>) -> Result<String, Error> {
-    let mut sql = format!("CREATE PUBLICATION {}", quote_identifier(wanted.name));
+    let mut sql = format!("CREATE PUBLICATION {}", PgIdent::new(wanted.name));
     match wanted.auto_create {
         AutoCreate::AllTables => sql.push_str(" FOR ALL TABLES"),
         AutoCreate::Filtered => sql.push_str(&format!(" FOR TABLE {}", table_list(wanted)?)),
@@ -214,7 +213,7 @@ fn table_list(wanted: &Wanted<'_>) -> Result<String, Error> {
     let names = wanted
         .tables
         .iter()
-        .map(|(schema, table)| format!("{}.{}", quote_identifier(schema), quote_identifier(table)));
+        .map(|(schema, table)| format!("{}.{}", PgIdent::new(schema), PgIdent::new(table)));
     Ok(names.collect::<Vec<_>>().join(", "))
 }
 

@@ -7,6 +7,7 @@ use cdcd_pgoutput::Lsn;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::slot::CreatedSlot;
+use crate::sql::{PgIdent, PgLiteral};
 
 /// Answer to IDENTIFY_SYSTEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub async fn create_slot(
         (true, false) => "(SNAPSHOT 'export')",
         (false, _) => "EXPORT_SNAPSHOT",
     };
-    create(connection, &format!("{} LOGICAL pgoutput {options}", quote_identifier(name))).await
+    create(connection, &format!("{} LOGICAL pgoutput {options}", PgIdent::new(name))).await
 }
 
 /// The same with a slot that goes away with the connection.
@@ -103,7 +104,7 @@ pub async fn create_temporary_slot(
     server_version: u32,
 ) -> Result<CreatedSlot, Error> {
     let options = if server_version >= 150_000 { "(SNAPSHOT 'export')" } else { "EXPORT_SNAPSHOT" };
-    create(connection, &format!("{} TEMPORARY LOGICAL pgoutput {options}", quote_identifier(name))).await
+    create(connection, &format!("{} TEMPORARY LOGICAL pgoutput {options}", PgIdent::new(name))).await
 }
 
 async fn create(connection: &mut Connection, what: &str) -> Result<CreatedSlot, Error> {
@@ -124,7 +125,7 @@ async fn create(connection: &mut Connection, what: &str) -> Result<CreatedSlot, 
 /// # Errors
 /// [`Error::Server`]: the slot is missing (42704), in use (55006), lost (55000), or belongs to something else.
 pub async fn start(connection: &mut Connection, slot: &str, lsn: Lsn, options: &str) -> Result<(), Error> {
-    let sql = format!("START_REPLICATION SLOT {} LOGICAL {lsn} ({options})", quote_identifier(slot));
+    let sql = format!("START_REPLICATION SLOT {} LOGICAL {lsn} ({options})", PgIdent::new(slot));
     connection.start_copy(&sql).await
 }
 
@@ -134,26 +135,16 @@ impl StreamOptions {
         let mut text = format!(
             "proto_version '{}', publication_names {}",
             self.protocol,
-            quote_literal(&quote_identifier(&self.publication))
+            PgLiteral::new(&PgIdent::new(&self.publication).to_string())
         );
         if self.messages && !self.extra.iter().any(|(name, _)| name == "messages") {
             text.push_str(", messages 'true'");
         }
         for (name, value) in &self.extra {
-            text.push_str(&format!(", {} {}", quote_identifier(name), quote_literal(value)));
+            text.push_str(&format!(", {} {}", PgIdent::new(name), PgLiteral::new(value)));
         }
         text
     }
-}
-
-/// `"name"` with quotes doubled.
-pub fn quote_identifier(name: &str) -> String {
-    postgres_protocol::escape::escape_identifier(name)
-}
-
-/// `'text'` with quotes doubled, in the form the replication grammar takes: no `E''`, no backslash escapes.
-pub fn quote_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use postgres_protocol::escape::escape_literal;
 
 use crate::connection::{Connection, CopyMessage};
 use crate::error::Error;
-use crate::replication::{quote_identifier, quote_literal};
+use crate::sql::{PgIdent, PgLiteral};
 
 /// A session inside a read-only REPEATABLE READ transaction.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl SnapshotReader {
     pub async fn begin(mut connection: Connection, exported: Option<&str>) -> Result<Self, Error> {
         connection.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         if let Some(name) = exported {
-            connection.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(name))).await?;
+            connection.query(&format!("SET TRANSACTION SNAPSHOT {}", PgLiteral::new(name))).await?;
         }
         Ok(SnapshotReader { connection })
     }
@@ -148,14 +148,14 @@ pub struct OrderColumn<'a> {
 
 impl OrderColumn<'_> {
     fn expression(&self) -> String {
-        let name = quote_identifier(self.name);
-        if self.by_bytes { format!("{name} COLLATE \"C\"") } else { name }
+        let name = PgIdent::new(self.name);
+        if self.by_bytes { format!("{name} COLLATE \"C\"") } else { name.to_string() }
     }
 }
 
 impl TableRows<'_> {
     fn copy_statement(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|name| quote_identifier(name)).collect();
+        let columns: Vec<PgIdent> = self.columns.iter().map(|name| PgIdent::new(name)).collect();
         let columns = columns.join(", ");
         match self.select {
             Some(select) => {
@@ -166,8 +166,8 @@ impl TableRows<'_> {
             }
             None => format!(
                 "COPY (SELECT {columns} FROM {}.{}{}) TO STDOUT",
-                quote_identifier(self.schema),
-                quote_identifier(self.table),
+                PgIdent::new(self.schema),
+                PgIdent::new(self.table),
                 self.range()
             ),
         }

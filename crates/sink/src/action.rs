@@ -30,6 +30,11 @@ pub struct Assignment {
     pub initial: i64,
     /// What the consumer group has committed.
     pub group: Option<GroupOffset>,
+    /// Partitions of the topic now.
+    pub partitions: i32,
+    /// Metadata of all that the group has committed for partitions of the topic: a partition that was added since the
+    /// group came to it begins at offset 0, or not at all.
+    pub topic_commits: Arc<[String]>,
 }
 
 /// A consumer group's commit for one partition.

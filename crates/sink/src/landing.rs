@@ -5,7 +5,7 @@ use crate::config::{Config, Landing, TableMode, Tombstones};
 use crate::destination::StoredType;
 use crate::merge::offset_text;
 use crate::row::{RowEncoder, column};
-use crate::sequence::{OrderFacts, SEQUENCE_LEN, write_sequence};
+use crate::sequence::{OrderFacts, SEQUENCE_LEN, lineage_floor, write_sequence};
 use crate::table::{Bound, Fit, Table, destination_name};
 use cdcd_debezium::event::schema::RowSchema;
 use cdcd_debezium::event::value::{Placeholder, Value, ValueError, decode, iso_timestamp};
@@ -58,11 +58,50 @@ pub(crate) fn land(
     if let Some(landed) = learn_keys(room, &change) {
         return landed;
     }
-    match room.table.landing {
+    let start = room.out.len();
+    let landed = match room.table.landing {
         Landing::Log => land_log(room, &change, at),
         Landing::IdData => one_row(room, |room, start| id_data(room, &change, at, start)),
-        Landing::Variant => Landed::Nothing,
+        Landing::Variant => return Landed::Nothing,
+    };
+    match (landed, ends_lineages(room, &change, at)) {
+        (Landed::Rows(rows), Some(lineage)) => match one_row(room, |room, _| end_lineages(room, lineage, at))
+        {
+            Landed::Rows(more) => Landed::Rows(rows + more),
+            other => {
+                room.out.truncate(start);
+                other
+            }
+        },
+        (landed, _) => landed,
     }
+}
+
+/// A table that was read again from its beginning, under a new lineage: what was not read again was deleted where nobody
+/// saw it. Tells the lineage with the table's last row.
+fn ends_lineages(room: &Room<'_>, event: &ChangeEvent<'_>, at: &Incoming<'_>) -> Option<u32> {
+    let again =
+        event.op == Operation::Read && event.source.ends_table && room.table.mode != TableMode::Append;
+    again.then(|| order_facts(at).lineage()).filter(|lineage| *lineage > 0)
+}
+
+/// A truncate of all that the lineages before have left. It takes no row of the new one, however late that comes.
+fn end_lineages(room: &mut Room<'_>, lineage: u32, at: &Incoming<'_>) -> Result<(), (String, ValueError)> {
+    room.encoder.begin(room.out);
+    let columns = [
+        (column::OP, Operation::Truncate.letter().to_owned()),
+        (column::SEQ, lineage_floor(lineage)),
+        (column::OFFSET, offset_text(room.tag, at.partition, at.offset)),
+    ];
+    for (name, text) in columns {
+        let value = Value::Text(Cow::Owned(text));
+        room.encoder.field(room.out, name, &StoredType::Text, &value).map_err(|e| (name.to_owned(), e))?;
+    }
+    Ok(())
+}
+
+fn order_facts(at: &Incoming<'_>) -> OrderFacts {
+    OrderFacts::from_headers(at.record.headers.iter().map(|header| (header.name, header.value)))
 }
 
 /// A tombstone as a delete, where it is one.
@@ -86,7 +125,7 @@ fn tombstone<'a>(
         key: Some(key),
         key_schema,
         after: None,
-        source: Source { lsn: Some(lsn), ts_us: None },
+        source: Source { lsn: Some(lsn), ..Source::default() },
         payload: "null",
     })
 }
@@ -244,9 +283,8 @@ fn own_columns(
     unchanged: &str,
     sub: u8,
 ) -> Result<(), (String, ValueError)> {
-    let headers = at.record.headers.iter().map(|header| (header.name, header.value));
     let mut sequence = String::with_capacity(SEQUENCE_LEN);
-    write_sequence(&mut sequence, event, OrderFacts::from_headers(headers), at.offset, sub);
+    write_sequence(&mut sequence, event, order_facts(at), at.offset, sub);
     let offset = offset_text(room.tag, at.partition, at.offset);
     let ts_us = event.source.ts_us.or_else(|| at.timestamp_ms?.checked_mul(1_000));
     let instant = ts_us.and_then(|us| iso_timestamp(i128::from(us) * 1_000));

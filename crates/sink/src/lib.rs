@@ -13,6 +13,7 @@ pub mod config;
 pub mod destination;
 pub mod destination_suite;
 pub mod dlq;
+mod group;
 mod landing;
 pub mod memory;
 pub mod merge;

@@ -240,6 +240,7 @@ impl Destination for Memory {
             target.truncated = here.to_owned();
         }
         let truncated = target.truncated.clone();
+        fill_late(&mut target.rows, &log, &rows, plan, &truncated);
         for row in rows.into_iter().filter(|row| text(row, column::OP) != "t") {
             let key: Vec<String> = current.keys.iter().map(|key| text(row, key).to_owned()).collect();
             let seq = text(row, column::SEQ);
@@ -260,6 +261,51 @@ impl Destination for Memory {
         }
         Ok(())
     }
+}
+
+/// What rows that come later than a newer one of their key tell of columns that the newer one did not know.
+fn fill_late(target: &mut [Row], log: &[Row], rows: &[&Row], plan: &MergePlan, truncated: &str) {
+    let Some(current) = &plan.plan.current else { return };
+    let same = |a: &Row, b: &Row| current.keys.iter().all(|key| a.get(key) == b.get(key));
+    let is_late = |known: &Row, row: &Row| {
+        let (op, seq) = (text(row, column::OP), text(row, column::SEQ));
+        op != "t" && seq > truncated && seq < text(known, column::SEQ) && same(known, row)
+    };
+    for known in target {
+        if !rows.iter().any(|row| is_late(known, row)) {
+            continue;
+        }
+        let upto = text(known, column::SEQ).to_owned();
+        let counts = |row: &&Row| {
+            let (op, seq) = (text(row, column::OP), text(row, column::SEQ));
+            op != "t" && seq > truncated && seq <= upto.as_str() && same(known, row)
+        };
+        let mut log: Vec<&Row> = log.iter().filter(counts).collect();
+        log.sort_by_key(|row| (text(row, column::SEQ), text(row, column::OFFSET)));
+        if log.last().is_none_or(|row| text(row, column::SEQ) != upto) {
+            continue;
+        }
+        for column in
+            current.columns.iter().filter(|column| may_be_unsent(column, &current.keys, plan.deletes))
+        {
+            let name = column.name.as_str();
+            let knows = |row: &&&Row| {
+                let unsent = text(row, column::UNCHANGED).split(',').any(|unsent| unsent == name);
+                text(row, column::OP) != "d" && !unsent
+            };
+            let Some(row) = log.iter().rev().find(knows) else { continue };
+            match row.get(name) {
+                Some(value) => known.insert(name.to_owned(), value.clone()),
+                None => known.remove(name),
+            };
+        }
+    }
+}
+
+/// As where the destination is a database: values of variable length, and whatever a delete does not tell.
+fn may_be_unsent(column: &TableColumn, keys: &[String], deletes: DeleteMode) -> bool {
+    let is_long = matches!(column.stored, StoredType::Text | StoredType::Binary | StoredType::Variant);
+    (is_long || deletes == DeleteMode::Soft) && !keys.contains(&column.name)
 }
 
 fn text<'a>(row: &'a Row, column: &str) -> &'a str {

@@ -7,10 +7,12 @@ use crate::destination::TablePlan;
 ///
 /// 1. compare-and-swap the ledger row of every range (`generation` must be unchanged), else nothing happens;
 /// 2. take the log rows in `(after, upto]` of each range, drop those below the newest truncate;
-/// 3. per key the row with the highest `_SEQ` wins; a column that it does not know (`_UNCHANGED`) takes the newest
+/// 3. where the range holds a row that is older than the table's row of its key (partitions were added, and the key
+///    has moved), each column takes the newest value that the log knows of it up to the table's `_SEQ`;
+/// 4. per key the row with the highest `_SEQ` wins; a column that it does not know (`_UNCHANGED`) takes the newest
 ///    known value in the range, else stays as it is in the table;
-/// 4. apply where it is newer than the table's row; a delete marks the row;
-/// 5. remove rows below the newest truncate, and marked rows if deletes are hard. What was removed is remembered beside
+/// 5. apply where it is newer than the table's row; a delete marks the row;
+/// 6. remove rows below the newest truncate, and marked rows if deletes are hard. What was removed is remembered beside
 ///    the table, so that an older change that comes late brings nothing back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergePlan {

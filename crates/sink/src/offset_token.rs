@@ -13,7 +13,7 @@ impl TopicId {
         self.to_string().chars().take(8).collect()
     }
 
-    fn parse(text: &str) -> Option<TopicId> {
+    pub(crate) fn parse(text: &str) -> Option<TopicId> {
         if text.len() != 32 || !text.is_ascii() {
             return None;
         }

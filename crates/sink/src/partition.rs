@@ -1,8 +1,10 @@
 //! One topic-partition and its channel: opening -> ready -> appending -> durable.
 
-use crate::action::{Assignment, StopReason};
+use crate::action::{Action, Assignment, PartitionId, StopReason};
 use crate::config::{Config, Landing};
 use crate::destination::{Channel, ChannelStatus, RowBatch};
+use crate::group::{CommitMetadata, first_partitions};
+use crate::merge::offset_text;
 use crate::offset_token::{OffsetToken, TopicId, channel_name};
 use crate::validation::{Baseline, Doubt, Identity, check_rejected, check_rows, read_token};
 use cdcd_debezium::event::{EventReader, Shape};
@@ -73,12 +75,15 @@ pub(crate) struct Partition {
     high: i64,
     /// Where to start without a token.
     pub(crate) initial: i64,
+    first_partitions: i32,
     /// Next offset to read; everything before it is in a batch, durable, or not to be landed.
     pub(crate) position: i64,
     /// The end of the log as of the start was reached.
     pub(crate) at_end: bool,
     /// Newest durable offset by the channel's token.
     pub(crate) durable: Option<i64>,
+    /// The same as a row's `_OFFSET`.
+    durable_text: String,
     baseline: Baseline,
     rows: u64,
     durable_rows: u64,
@@ -89,7 +94,11 @@ pub(crate) struct Partition {
     undurable: VecDeque<Undurable>,
     pub(crate) letters: BTreeSet<i64>,
     reopens: u32,
+    /// Rows were not committed in time, and the channel was opened again for it.
+    pub(crate) was_overdue: bool,
     pub(crate) committed: Option<i64>,
+    /// The group had no offset: nobody tells whether it has taken ours.
+    is_new: bool,
     pub(crate) commit_at: Duration,
     pub(crate) paused: bool,
     /// How the channel opened, while the end of the log is asked for.
@@ -108,6 +117,9 @@ pub(crate) enum Verdict {
 impl Partition {
     pub(crate) fn new(assignment: &Assignment, config: &Config, epoch: u64, now: Duration) -> Self {
         let Assignment { topic, partition, topic_id, table, low, high, .. } = assignment;
+        let known = first_partitions(*topic_id, assignment.topic_commits.iter().map(String::as_str));
+        let is_added = assignment.group.is_none() && known.is_some_and(|known| *partition >= known);
+        let initial = if is_added { 0 } else { assignment.initial };
         Partition {
             topic: Arc::clone(topic),
             partition: *partition,
@@ -123,10 +135,12 @@ impl Partition {
             channel_name: channel_name(&config.sink_id, *topic_id, config.lineage, *partition),
             low: *low,
             high: *high,
-            initial: assignment.initial,
-            position: assignment.initial,
+            initial,
+            position: initial,
+            first_partitions: known.unwrap_or(assignment.partitions),
             at_end: false,
             durable: None,
+            durable_text: String::new(),
             baseline: Baseline::default(),
             rows: 0,
             durable_rows: 0,
@@ -137,8 +151,10 @@ impl Partition {
             undurable: VecDeque::new(),
             letters: BTreeSet::new(),
             reopens: 0,
+            was_overdue: false,
             // A group offset that exists need not be written again; an initial one is recorded once.
             committed: assignment.group.as_ref().map(|group| group.offset),
+            is_new: assignment.group.is_none(),
             commit_at: now,
             paused: false,
             opened_as: None,
@@ -147,6 +163,26 @@ impl Partition {
 
     pub(crate) fn channel(&self, table: String) -> Channel {
         Channel { table, name: self.channel_name.clone(), epoch: self.epoch }
+    }
+
+    /// Whether only the group can say where the partition began, and it may not have heard: its commits are not
+    /// answered.
+    pub(crate) fn may_be_unrecorded(&self) -> bool {
+        self.is_new && self.durable.is_none() && !self.is_stopped()
+    }
+
+    /// Tells the group where the partition begins; to be told again at `again`.
+    pub(crate) fn record_beginning(&mut self, id: PartitionId, again: Duration) -> Action {
+        let is_open = matches!(self.phase, Phase::Ready | Phase::Draining);
+        let offset = if is_open { self.committable() } else { self.initial };
+        (self.committed, self.commit_at) = (Some(offset), again);
+        Action::Commit { id, offset, metadata: self.commit_metadata() }
+    }
+
+    /// What is written beside the group's offset.
+    pub(crate) fn commit_metadata(&self) -> String {
+        let partitions = Some(self.first_partitions);
+        CommitMetadata { topic_id: self.topic_id, partitions }.to_string()
     }
 
     pub(crate) fn channel_name(&self) -> &str {
@@ -233,7 +269,7 @@ impl Partition {
             let message = format!("offsets {next} to {} were deleted before they were landed", self.low - 1);
             return Err(StopReason::guard("E_RETENTION_GAP", message));
         }
-        self.durable = Some(token.offset);
+        self.is_durable(token.offset);
         self.position = next;
         self.rows = token.rows;
         self.durable_rows = token.rows;
@@ -244,8 +280,12 @@ impl Partition {
 
     fn begin_at_initial(&mut self) -> Result<(), StopReason> {
         if self.initial < self.low {
-            let message =
-                format!("offsets {} to {} were deleted before they were landed", self.initial, self.low - 1);
+            let (from, upto) = (self.initial, self.low - 1);
+            let message = format!(
+                "offsets {from} to {upto} were deleted before they were landed; to begin behind them, give the group an \
+                 offset for {}-{}",
+                self.topic, self.partition
+            );
             return Err(StopReason::guard("E_RETENTION_GAP", message));
         }
         if self.initial > self.high {
@@ -344,10 +384,20 @@ impl Partition {
         }
         let before = self.durable_rows;
         self.undurable.drain(..=at);
-        self.durable = Some(token.offset);
+        self.is_durable(token.offset);
         self.durable_rows = token.rows;
-        self.reopens = 0;
+        (self.reopens, self.was_overdue) = (0, false);
         Ok(Verdict::Durable(token.rows.saturating_sub(before)))
+    }
+
+    fn is_durable(&mut self, offset: i64) {
+        self.durable = Some(offset);
+        self.durable_text = offset_text(&self.tag, self.partition, offset);
+    }
+
+    /// The newest durable offset as a row's `_OFFSET`.
+    pub(crate) fn durable_text(&self) -> Option<&str> {
+        self.durable.map(|_| self.durable_text.as_str())
     }
 
     pub(crate) fn awaits_durability(&self) -> bool {

@@ -36,6 +36,13 @@ impl OrderFacts {
     }
 }
 
+impl OrderFacts {
+    /// The lineage, wherever it is told.
+    pub fn lineage(&self) -> u32 {
+        self.event_id.map_or(self.lineage, |(lineage, ..)| lineage)
+    }
+}
+
 fn event_id(bytes: &[u8]) -> Option<(u32, u64, u64, u8)> {
     let (lineage, rest) = bytes.split_first_chunk::<4>()?;
     let (commit_lsn, rest) = rest.split_first_chunk::<8>()?;
@@ -52,6 +59,11 @@ fn lineage(bytes: &[u8]) -> Option<u32> {
     }
 }
 
+/// A `_SEQ` below all rows of a lineage and above those of the lineages before it.
+pub fn lineage_floor(lineage: u32) -> String {
+    format!("{lineage:08x}{:035}", 0)
+}
+
 /// Writes the `_SEQ` of one row. `sub` tells rows of one record apart.
 pub fn write_sequence(out: &mut String, event: &ChangeEvent<'_>, facts: OrderFacts, offset: i64, sub: u8) {
     let class = u8::from(event.op != Operation::Read);
@@ -61,4 +73,33 @@ pub fn write_sequence(out: &mut String, event: &ChangeEvent<'_>, facts: OrderFac
         None => (facts.lineage, event.source.lsn.unwrap_or(0), offset, sub),
     };
     let _ = write!(out, "{lineage:08x}{class}{lsn:016x}{ordinal:016x}{sub:02x}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_lies_between_its_lineage_and_the_one_before() {
+        let of = |lineage, commit_lsn, op| {
+            let event = ChangeEvent {
+                shape: cdcd_debezium::event::Shape::Envelope,
+                op,
+                schema: None,
+                key: None,
+                key_schema: None,
+                before: None,
+                after: None,
+                source: cdcd_debezium::event::Source { lsn: Some(commit_lsn), ..Default::default() },
+                payload: "",
+            };
+            let mut out = String::new();
+            write_sequence(&mut out, &event, OrderFacts { event_id: None, lineage }, 0, 0);
+            out
+        };
+        let floor = lineage_floor(2);
+        assert_eq!(floor.len(), SEQUENCE_LEN);
+        assert!(floor > of(1, u64::MAX, Operation::Update), "{floor}");
+        assert!(floor < of(2, 1, Operation::Read), "{floor}");
+    }
 }

@@ -2,8 +2,9 @@ use crate::action::{Action, Assignment, Described, Incoming, PartitionId, StopKi
 use crate::config::{Config, Landing, Malformed, Rejected, TableMode};
 use crate::destination::{Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch};
 use crate::dlq::{DeadLetter, error_headers};
+use crate::group::CommitMetadata;
 use crate::landing::{Landed, Room, land, land_variant};
-use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor, offset_text};
+use crate::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange, offset_floor};
 use crate::partition::{Partition, Phase, Verdict};
 use crate::row::RowEncoder;
 use crate::stats::Stats;
@@ -89,6 +90,9 @@ impl Sink {
         self.merging.entry(table).or_default();
         if let Some(reason) = recreated(assignment) {
             self.stop(id, &mut partition, reason);
+        } else if partition.committed.is_none() {
+            // Recorded at once, though nothing may come for long: a later start must not ask Kafka where to begin.
+            self.out.push_back(partition.record_beginning(id, now + self.config.offsets_interval));
         }
         self.partitions.insert(id, partition);
         id
@@ -349,12 +353,6 @@ impl Sink {
         match partition.opened(status, accept) {
             Ok(()) => {
                 let (epoch, offset) = (partition.epoch, partition.position);
-                if partition.committed.is_none() {
-                    // Recorded once: a later start without a token must not ask Kafka where to begin.
-                    let (offset, metadata) = (partition.committable(), commit_metadata(partition));
-                    partition.committed = Some(offset);
-                    self.out.push_back(Action::Commit { id, offset, metadata });
-                }
                 self.out.push_back(Action::Start { id, epoch, offset });
             }
             Err(reason) => self.stop_id(id, reason),
@@ -423,7 +421,7 @@ impl Sink {
                             self.stats.rows_durable += rows;
                             // Only an answer tells that rows are late: we may have slept, or nobody answered.
                             if let Some(reason) = partition.overdue(asked_at, self.config.commit_deadline) {
-                                self.stop_id(id, reason);
+                                self.overdue(id, reason);
                             }
                         }
                         Ok(Verdict::NotOurs(offset)) => {
@@ -436,6 +434,17 @@ impl Sink {
                     },
                 },
             }
+        }
+    }
+
+    /// Rows that stay away may have been dropped with an open that came late, of ours or of somebody else: another open
+    /// tells. It drops nothing that would not be sent again.
+    fn overdue(&mut self, id: PartitionId, reason: StopReason) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if std::mem::replace(&mut partition.was_overdue, true) {
+            self.stop_id(id, reason);
+        } else {
+            self.reopen(id, &reason.message);
         }
     }
 
@@ -545,10 +554,10 @@ impl Sink {
     }
 
     /// The `_OFFSET` up to which `partition` is durable, if the ledger is not there yet.
-    fn unmerged(&self, partition: &Partition) -> Option<String> {
-        let durable = offset_text(&partition.tag, partition.partition, partition.durable?);
+    fn unmerged<'p>(&self, partition: &'p Partition) -> Option<&'p str> {
+        let durable = partition.durable_text()?;
         let row = self.merging.get(&partition.table)?.ledger.get(partition.channel_name());
-        row.is_none_or(|row| row.merged < durable).then_some(durable)
+        row.is_none_or(|row| row.merged.as_str() < durable).then_some(durable)
     }
 
     fn advance(&mut self, now: Duration) {
@@ -656,13 +665,16 @@ impl Sink {
         Some(MergeRange {
             channel: partition.channel_name().to_owned(),
             after,
-            upto,
+            upto: upto.to_owned(),
             generation: row.generation,
         })
     }
 
     fn advance_partition(&mut self, id: PartitionId, now: Duration) {
-        let Some(partition) = self.partitions.get(&id) else { return };
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if partition.may_be_unrecorded() && now >= partition.commit_at {
+            self.out.push_back(partition.record_beginning(id, now + self.config.offsets_interval));
+        }
         let Some(table) = self.tables.get(&partition.table) else { return };
         match (&partition.phase, table.phase) {
             (Phase::WaitTable | Phase::Learning, TablePhase::Ready) => return self.open(id),
@@ -670,18 +682,17 @@ impl Sink {
             (Phase::Ready | Phase::Draining, _) => {}
             _ => return,
         }
-        let landing = table.landing_name();
         let draining = table.phase == TablePhase::Draining;
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         if partition.phase == Phase::Ready && draining {
-            partition.close_batch(landing.clone());
+            partition.close_batch(table.landing_name());
             partition.phase = Phase::Draining;
         }
         let old = now.saturating_sub(partition.building.opened_at) >= self.config.batch_age_max;
         if partition.building.rows > 0
             && (old || self.stopping || partition.at_end && self.config.until_caught_up)
         {
-            partition.close_batch(landing);
+            partition.close_batch(table.landing_name());
         }
         if let Some(batch) = partition.next_append() {
             self.out.push_back(Action::Append { id, batch });
@@ -700,7 +711,7 @@ impl Sink {
         {
             partition.committed = Some(offset);
             partition.commit_at = now + self.config.offsets_interval;
-            let metadata = commit_metadata(partition);
+            let metadata = partition.commit_metadata();
             self.out.push_back(Action::Commit { id, offset, metadata });
         }
     }
@@ -804,15 +815,10 @@ fn close_if_full(partition: &mut Partition, table: &Table, config: &Config, comi
     }
 }
 
-/// `cdcd1 <topic id>`: a group offset of another life of the topic is not ours to follow.
-fn commit_metadata(partition: &Partition) -> String {
-    format!("cdcd1 {}", partition.topic_id)
-}
-
 fn recreated(assignment: &Assignment) -> Option<StopReason> {
     let group = assignment.group.as_ref()?;
-    let id = group.metadata.strip_prefix("cdcd1 ")?;
-    (id != assignment.topic_id.to_string()).then(|| {
+    let id = CommitMetadata::parse(&group.metadata)?.topic_id;
+    (id != assignment.topic_id).then(|| {
         let message = format!(
             "topic {} was deleted and made again: its id is {} where the group knows {id}",
             assignment.topic, assignment.topic_id

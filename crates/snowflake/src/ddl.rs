@@ -133,7 +133,7 @@ pub(crate) fn create_view(plan: &TablePlan, current: &CurrentState) -> String {
             if fill.contains(&column.name) {
                 format!("{} AS {name}", identifier(&format!("{}__V", column.name)))
             } else {
-                name
+                name.to_string()
             }
         })
         .collect();

@@ -17,8 +17,6 @@ mod streaming;
 /// Doors for the fuzz targets.
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::sql::{identifier, literal};
-
     /// Reads an answer as each of the interfaces would.
     pub fn read_answer(body: &[u8]) {
         let reply = crate::http::Reply { status: 400, body: body.to_vec(), retry_after: None, session: None };
@@ -33,4 +31,4 @@ pub mod fuzzing {
 pub use config::{Config, ConfigError, Secret};
 pub use destination::Snowflake;
 pub use encoding::NdjsonEncoder;
-pub use sql::ResultSet;
+pub use sql::{ResultSet, SfIdent, SfLiteral};

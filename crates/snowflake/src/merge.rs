@@ -1,11 +1,12 @@
 //! A merge as one multi-statement request.
 
 use crate::ddl::{LEDGER, MARKED_AT, marks_table};
-use crate::sql::{identifier, literal};
+use crate::sql::{SfIdent, identifier, literal};
 use cdcd_sink::config::DeleteMode;
 use cdcd_sink::destination::{Audit, CurrentState, OPERATION_NAMES, OPERATION_UNKNOWN, StoredType};
 use cdcd_sink::merge::{MergePlan, MergeRange};
 use cdcd_sink::row::column;
+use std::fmt::Display;
 
 /// How long a deleted key is remembered: what Kafka keeps by default, so that an older event cannot come any more.
 const MARKS_KEPT: &str = "7 days";
@@ -31,8 +32,13 @@ pub(crate) fn fill_columns(current: &CurrentState, deletes: DeleteMode) -> Vec<S
 /// rows up to here that know it, so that `<C>__V`, the first value of the last such group, is the newest known one; `<C>__S` is its `_SEQ`.
 ///
 /// A delete knows only its key. Plain window functions instead of LAST_VALUE IGNORE NULLS: a known NULL is not the same as an unknown value.
-pub(crate) fn filled_rows(current: &CurrentState, log: &str, filter: &str, fill: &[String]) -> String {
-    let keys: Vec<String> = current.keys.iter().map(|key| identifier(key)).collect();
+pub(crate) fn filled_rows(
+    current: &CurrentState,
+    log: &impl Display,
+    filter: &str,
+    fill: &[String],
+) -> String {
+    let keys: Vec<SfIdent> = current.keys.iter().map(|key| identifier(key)).collect();
     let keys = keys.join(", ");
     let (seq, offset) = (identifier(column::SEQ), identifier(column::OFFSET));
     let mut inner = vec!["l.*".to_owned()];
@@ -64,7 +70,7 @@ pub(crate) fn filled_rows(current: &CurrentState, log: &str, filter: &str, fill:
 }
 
 /// The audit columns and what to write into them, where `op` is the operation's letter and `time` the time to tell.
-pub(crate) fn audit_values(audit: &Audit, op: &str, time: &str) -> Vec<(String, String)> {
+pub(crate) fn audit_values(audit: &Audit, op: &impl Display, time: &str) -> Vec<(String, String)> {
     let mut columns = Vec::new();
     if let Some(name) = &audit.operation {
         let names: Vec<String> = OPERATION_NAMES
@@ -78,7 +84,7 @@ pub(crate) fn audit_values(audit: &Audit, op: &str, time: &str) -> Vec<(String, 
         columns.push((name.clone(), time.to_owned()));
     }
     if let Some(source) = &audit.source {
-        columns.push((source.name.clone(), literal(&source.value)));
+        columns.push((source.name.clone(), literal(&source.value).to_string()));
     }
     columns
 }
@@ -113,6 +119,7 @@ pub(crate) fn statements(plan: &MergePlan, current: &CurrentState) -> Vec<String
     if plan.deletes == DeleteMode::Hard {
         statements.extend(marks(plan, current));
     }
+    statements.extend(fill_late(plan, current));
     statements.push(merge(plan, current));
     let (target, seq) = (identifier(&current.name), identifier(column::SEQ));
     statements.push(format!(
@@ -152,9 +159,13 @@ fn within(range: &MergeRange) -> String {
 /// Which log rows a merge takes.
 fn filter(plan: &MergePlan) -> String {
     let ranges: Vec<String> = plan.ranges.iter().map(|range| format!("({})", within(range))).collect();
+    format!("({}) AND {}", ranges.join(" OR "), counts(plan))
+}
+
+/// Whether a log row is of a row that no truncate has taken.
+fn counts(plan: &MergePlan) -> String {
     format!(
-        "({}) AND {} <> 't' AND {} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
-        ranges.join(" OR "),
+        "{} <> 't' AND {} > (SELECT MAX(\"TRUNCATED\") FROM {} WHERE \"TBL\" = {})",
         identifier(column::OP),
         identifier(column::SEQ),
         identifier(LEDGER),
@@ -175,7 +186,7 @@ fn marks(plan: &MergePlan, current: &CurrentState) -> Vec<String> {
     let marks = identifier(&marks_table(current));
     let (seq, at) = (identifier(column::SEQ), identifier(MARKED_AT));
     let rows = filled_rows(current, &identifier(&plan.plan.table), &filter(plan), &[]);
-    let keys: Vec<String> = current.keys.iter().map(|key| identifier(key)).collect();
+    let keys: Vec<SfIdent> = current.keys.iter().map(|key| identifier(key)).collect();
     let keys_of_s: Vec<String> = keys.iter().map(|key| format!("s.{key}")).collect();
     let mut statements = vec![format!(
         "MERGE INTO {marks} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1 AND {op} = 'd') s ON {on} \
@@ -191,6 +202,46 @@ fn marks(plan: &MergePlan, current: &CurrentState) -> Vec<String> {
             .push(format!("DELETE FROM {marks} WHERE {at} < CURRENT_TIMESTAMP - INTERVAL '{MARKS_KEPT}'"));
     }
     statements
+}
+
+/// Where a row comes later than a newer one of its key, the newer one may have left out what this one, or one before,
+/// tells: the columns that may be unsent are told anew by the log, up to where the table is. Nothing is done where the
+/// log has lost the table's newest row.
+///
+/// Without such rows the innermost join is empty, and the log is not read for it.
+fn fill_late(plan: &MergePlan, current: &CurrentState) -> Option<String> {
+    let fill = fill_columns(current, plan.deletes);
+    let (log, target) = (identifier(&plan.plan.table), identifier(&current.name));
+    let seq = identifier(column::SEQ);
+    let keys: Vec<String> = current.keys.iter().map(|key| format!("n.{}", identifier(key))).collect();
+    let late = format!(
+        "SELECT DISTINCT {keys}, c.{seq} AS \"_AS_OF\" FROM (SELECT * FROM {log} WHERE {filter}) n \
+         JOIN {target} c ON {on} WHERE n.{seq} < c.{seq}",
+        keys = keys.join(", "),
+        filter = filter(plan),
+        on = same_key(current, "n", "c"),
+    );
+    let known = format!(
+        "(SELECT a.* FROM {log} a JOIN ({late}) k ON {} WHERE a.{seq} <= k.\"_AS_OF\")",
+        same_key(current, "a", "k")
+    );
+    let rows = filled_rows(current, &known, &counts(plan), &fill);
+    let set: Vec<String> = fill
+        .iter()
+        .map(|name| {
+            let (group, value) = (identifier(&format!("{name}__G")), identifier(&format!("{name}__V")));
+            let name = identifier(name);
+            format!("{name} = CASE WHEN s.{group} = 0 THEN t.{name} ELSE s.{value} END")
+        })
+        .collect();
+    (!set.is_empty()).then(|| {
+        format!(
+            "MERGE INTO {target} t USING (SELECT * FROM ({rows}) r WHERE \"_RN\" = 1) s ON {} \
+             WHEN MATCHED AND s.{seq} = t.{seq} THEN UPDATE SET {}",
+            same_key(current, "t", "s"),
+            set.join(", ")
+        )
+    })
 }
 
 fn merge(plan: &MergePlan, current: &CurrentState) -> String {

@@ -7,6 +7,7 @@ use cdcd_sink::memory::{Commit, Memory, Row};
 use cdcd_sink::merge::{offset_floor, offset_text};
 use cdcd_sink::{destination, destination::Destination};
 use cdcd_testkit::services;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -51,30 +52,49 @@ enum Keys {
     Move,
 }
 
+/// What the source has done so far: its changes, and which keys it has.
+#[derive(Default)]
+struct Past {
+    changes: usize,
+    live: BTreeSet<String>,
+}
+
 /// One log row: changes of few keys in two partitions, sometimes late, repeated or a truncate.
-fn change(dice: &mut Dice, keys: Keys, partition: i32, offset: i64) -> Row {
+fn change(dice: &mut Dice, keys: Keys, past: &mut Past, partition: i32, offset: i64) -> Row {
     let mut row = Row::new();
     let mut put = |name: &str, value: String| row.insert(name.to_owned(), value.into());
-    let op = ["c", "u", "u", "u", "d", "t"][if dice.roll(25) == 0 { 5 } else { dice.roll(5) }];
-    put(column::OP, op.to_owned());
+    let home = if keys == Keys::Stay { partition } else { 0 };
+    let key = format!("k{home}{}", dice.roll(3));
+    let mut op = ["c", "u", "u", "u", "d", "t"][if dice.roll(25) == 0 { 5 } else { dice.roll(5) }];
     // A replay repeats older LSNs at newer offsets; the offset is the last part of the order.
     let seq = usize::try_from(offset).unwrap_or(0) * 2 + usize::try_from(partition).unwrap_or(0);
     let late = if dice.roll(6) == 0 { dice.roll(9) * 2 } else { 0 };
-    put(column::SEQ, format!("{:020}{offset:010}", seq.saturating_sub(late)));
+    let mut order = format!("{:020}{offset:010}", seq.saturating_sub(late));
+    if keys == Keys::Move {
+        // Rows come as they were changed in the source: a partition may be behind, but nothing is done to a row that is not there.
+        past.changes += 1;
+        order = format!("{:030}", past.changes);
+        op = if op == "t" || past.live.contains(&key) { op } else { "c" };
+        match op {
+            "t" => past.live.clear(),
+            "d" => drop(past.live.remove(&key)),
+            _ => drop(past.live.insert(key.clone())),
+        }
+    }
+    put(column::OP, op.to_owned());
+    put(column::SEQ, order);
     put(column::OFFSET, offset_text(TAG, partition, offset));
     if op == "t" {
         return row;
     }
-    let home = if keys == Keys::Stay { partition } else { 0 };
-    put("ID", format!("k{home}{}", dice.roll(3)));
+    put("ID", key);
     if op == "d" {
         return row;
     }
     let mut unchanged = String::new();
     for name in ["NOTE", "DOC"] {
         match dice.roll(4) {
-            // What came before is needed to know an unsent value: where keys move, all values are sent.
-            0 if op == "u" && keys == Keys::Stay => {
+            0 if op == "u" => {
                 unchanged.push_str(&format!("{}{name},", if unchanged.is_empty() { "," } else { "" }));
             }
             1 => {}
@@ -95,9 +115,9 @@ fn postgres_text(statement: &str) -> String {
 }
 
 fn insert(row: &Row) -> String {
-    let names: Vec<String> = row.keys().map(|name| identifier(name)).collect();
+    let names: Vec<SfIdent> = row.keys().map(|name| identifier(name)).collect();
     let values: Vec<String> =
-        row.values().map(|value| postgres_text(&literal(value.as_str().unwrap_or("")))).collect();
+        row.values().map(|value| postgres_text(&literal(value.as_str().unwrap_or("")).to_string())).collect();
     format!("INSERT INTO \"T__LOG\" ({}) VALUES ({});", names.join(", "), values.join(", "))
 }
 
@@ -178,7 +198,7 @@ fn append(memory: &Memory, plan: &TablePlan, rows: &[Row], serial: u64) {
 #[test]
 fn merges_give_the_model_s_table_whatever_the_ranges() {
     let server = services::postgres(17).expect("PostgreSQL starts");
-    for (seed, deletes) in (1..=12u64).zip([DeleteMode::Hard, DeleteMode::Soft].into_iter().cycle()) {
+    for (seed, deletes) in (1..=18u64).zip([DeleteMode::Hard, DeleteMode::Soft].into_iter().cycle()) {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let keys = if seed % 3 == 0 { Keys::Move } else { Keys::Stay };
         let database = server.fresh_database(&format!("merge{seed}")).expect("a database");
@@ -194,12 +214,13 @@ fn merges_give_the_model_s_table_whatever_the_ranges() {
         let mut merged = [0i64, 0];
         let mut written = [0i64, 0];
         let mut history = Vec::new();
+        let mut past = Past::default();
         for round in 0..6u64 {
             let mut rows = Vec::new();
             // The last round only merges the rest.
             for _ in 0..if round == 5 { 0 } else { 10 + dice.roll(30) } {
                 let partition = dice.roll(2);
-                rows.push(change(&mut dice, keys, partition as i32, written[partition]));
+                rows.push(change(&mut dice, keys, &mut past, partition as i32, written[partition]));
                 written[partition] += 1;
             }
             append(&memory, &plan, &rows, round + 1);
@@ -247,6 +268,49 @@ fn merges_give_the_model_s_table_whatever_the_ranges() {
     }
 }
 
+/// A key whose partition has changed: its newest update comes first, and does not send what one before it has set.
+#[test]
+fn a_value_that_comes_late_fills_what_the_newer_change_left_unsent() {
+    let server = services::postgres(17).expect("PostgreSQL starts");
+    let database = server.fresh_database("late").expect("a database");
+    let plan = plan(CurrentKind::Table);
+    make(&database, &plan);
+    let row = |op: &str, seq: u32, partition, offset, values: &[(&str, &str)]| {
+        let mut row = Row::new();
+        let place = offset_text(TAG, partition, offset);
+        let own = [(column::OP, op.to_owned()), (column::SEQ, format!("{seq:03}")), (column::OFFSET, place)];
+        row.extend(own.map(|(name, value)| (name.to_owned(), value.into())));
+        row.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+        row
+    };
+    let rows = [
+        row("c", 1, 0, 0, &[("ID", "k"), ("NOTE", "one"), ("DOC", "old")]),
+        row("u", 2, 0, 1, &[("ID", "k"), ("NOTE", "two"), ("DOC", "set")]),
+        row("u", 3, 1, 0, &[("ID", "k"), ("NOTE", "three"), (column::UNCHANGED, ",DOC,")]),
+    ];
+    database.psql(&rows.iter().map(insert).collect::<Vec<_>>().join("\n")).expect("rows");
+    let channels = ["p0", "p1"].map(|channel| ddl::remember_channel(&plan.table, channel));
+    database.psql(&format!("{};", channels.join(";\n"))).expect("a ledger");
+    let merge = |serial: u64, partition: i32, upto: i64, generation| {
+        let after = if generation == 0 {
+            offset_floor(TAG, partition)
+        } else {
+            offset_text(TAG, partition, upto - 1)
+        };
+        let upto = offset_text(TAG, partition, upto);
+        let ranges = vec![MergeRange { channel: format!("p{partition}"), after, upto, generation }];
+        let merge =
+            MergePlan { id: format!("m{serial}"), plan: plan.clone(), deletes: DeleteMode::Hard, ranges };
+        let script = statements(&merge, plan.current.as_ref().expect("current")).join(";\n");
+        database.psql(&postgres_text(&format!("{script};"))).expect("merged");
+        shown(&database, "")
+    };
+    merge(1, 0, 0, 0);
+    assert_eq!(merge(2, 1, 0, 0), ["k|three|old|UPDATE|it's\\here"], "nobody has told the value yet");
+    assert_eq!(merge(3, 0, 1, 1), ["k|three|set|UPDATE|it's\\here"]);
+    database.remove().expect("removed");
+}
+
 /// What one merge of everything makes, which takes all changes in their order.
 fn in_order(plan: &TablePlan, deletes: DeleteMode, history: &[Row]) -> Vec<String> {
     let memory = model(plan);
@@ -272,7 +336,8 @@ fn the_view_shows_what_a_merge_would_make() {
     let memory = model(&merged);
     now(memory.ledger(&merged, &["p0".to_owned()])).expect("a ledger");
     let mut dice = Dice(4242);
-    let rows: Vec<Row> = (0..150).map(|offset| change(&mut dice, Keys::Stay, 0, offset)).collect();
+    let mut past = Past::default();
+    let rows: Vec<Row> = (0..150).map(|offset| change(&mut dice, Keys::Stay, &mut past, 0, offset)).collect();
     append(&memory, &merged, &rows, 1);
     database.psql(&rows.iter().map(insert).collect::<Vec<_>>().join("\n")).expect("rows");
     let range = MergeRange {
@@ -318,7 +383,7 @@ fn branches(plan: &TablePlan, deletes: DeleteMode) -> String {
     let merge = MergePlan { id: "m".to_owned(), plan: plan.clone(), deletes, ranges: vec![range] };
     let all = statements(&merge, plan.current.as_ref().expect("current"));
     let target = format!("MERGE INTO {} t", identifier(&plan.current.as_ref().expect("current").name));
-    let text = all.iter().find(|text| text.starts_with(&target)).expect("a merge");
+    let text = all.iter().rfind(|text| text.starts_with(&target)).expect("a merge");
     let (_, text) = text.split_once(" s ON ").expect("a key comparison");
     text.replace(OPERATION, "<operation>")
         .replace("CAST(CURRENT_TIMESTAMP() AS TIMESTAMP_NTZ(9))", "<now>")

@@ -6,6 +6,8 @@ use crate::http::{Http, Reply, encode};
 use cdcd_sink::destination::{DestinationError, ErrorKind};
 use serde::Deserialize;
 use serde_json::json;
+use std::borrow::Borrow;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Time between two questions about a statement that still runs.
@@ -224,12 +226,65 @@ fn sql_error(status: u16) -> ErrorKind {
     }
 }
 
-/// A quoted identifier.
-pub fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+/// An identifier in quotes, for example `"ORDERS"`. Cannot be made without them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SfIdent(String);
+
+impl SfIdent {
+    /// The name as it is stored, whatever it holds.
+    pub fn new(name: &str) -> Self {
+        SfIdent(format!("\"{}\"", name.replace('"', "\"\"")))
+    }
 }
 
-/// A string literal; Snowflake reads backslashes in it.
-pub fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+/// A string in quotes; Snowflake reads backslashes in it. Cannot be made without them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SfLiteral(String);
+
+impl SfLiteral {
+    /// The text as it is read back.
+    pub fn new(text: &str) -> Self {
+        SfLiteral(format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''")))
+    }
+}
+
+macro_rules! written {
+    ($($name:ident)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        /// So that lists of them can be joined.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+written!(SfIdent SfLiteral);
+
+/// [`SfIdent::new`]
+pub(crate) fn identifier(name: &str) -> SfIdent {
+    SfIdent::new(name)
+}
+
+/// [`SfLiteral::new`]
+pub(crate) fn literal(text: &str) -> SfLiteral {
+    SfLiteral::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_cannot_leave_their_quotes() {
+        assert_eq!(SfIdent::new("a\"; DROP TABLE T; --").to_string(), "\"a\"\"; DROP TABLE T; --\"");
+        assert_eq!(SfLiteral::new("it's\\").to_string(), "'it''s\\\\'");
+        assert_eq!([SfLiteral::new("a"), SfLiteral::new("b")].join(", "), "'a', 'b'");
+    }
 }

@@ -32,6 +32,8 @@ use crate::shutdown::Shutdown;
 pub(super) struct Life {
     /// Streaming or the snapshot was reached once: failures may now be retried.
     pub(super) has_run: bool,
+    /// The position names this process.
+    has_claimed: bool,
     /// The same since the last failure.
     pub(super) ran_since_failure: bool,
     /// `--endpos now`, resolved by the first life.
@@ -65,6 +67,10 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match open_and_run(settings, options, shutdown, life).await {
         Err(failure) if takeover::is_fenced(&failure) => Err(look_for_successor(settings, failure).await),
+        Err(failure) if failure.exit == Exit::Guard && life.has_claimed => {
+            let position = Store::new(settings).peek(settings).await;
+            Err(takeover::judge_guard(settings, failure, position))
+        }
         outcome => outcome,
     }
 }
@@ -76,6 +82,7 @@ async fn open_and_run(
     life: &mut Life,
 ) -> Result<(), Failure> {
     let store = Store::new(settings);
+    life.has_claimed = false;
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
@@ -92,6 +99,7 @@ async fn open_and_run(
         reached("claim.before");
         claim(settings, &store, &mut output, position).await?;
         reached("claim.after");
+        life.has_claimed = true;
     }
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     let server_version = control::server_version(&control).await?;

@@ -41,6 +41,18 @@ pub fn judge_fenced(
     }
 }
 
+/// What a guard found may be the work of who took over: that slot is ahead of us because of it.
+pub fn judge_guard(
+    settings: &SourceSettings,
+    failure: Failure,
+    position: Result<Option<Position>, Failure>,
+) -> Failure {
+    match position.map(|position| refuse_if_taken_over(settings, position.as_ref())) {
+        Ok(Err(taken_over)) => taken_over,
+        _ => failure,
+    }
+}
+
 /// # Errors
 /// `E_FENCED` if another process has claimed the position.
 pub fn refuse_if_taken_over(settings: &SourceSettings, position: Option<&Position>) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use cdcd_sink::config::{Landing, TableMode};
 use cdcd_sink::destination::{Destination as _, DestinationError};
-use cdcd_snowflake::Snowflake;
+use cdcd_snowflake::{SfIdent, SfLiteral, Snowflake};
 
 use super::kafka;
 use super::report::{Mark, Report};
@@ -86,12 +86,12 @@ fn login_mend(settings: &SinkSettings, error: &DestinationError) -> Vec<String> 
 
 async fn look_at_schema(settings: &SinkSettings, account: &Snowflake, report: &mut Report) -> bool {
     let (database, schema) = (&settings.snowflake.database, &settings.snowflake.schema);
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let quoted = SfIdent::new;
     let role = settings.snowflake.role.as_deref().unwrap_or("…");
     let statement = format!(
-        "SELECT SCHEMA_NAME FROM {}.INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = '{}'",
+        "SELECT SCHEMA_NAME FROM {}.INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = {}",
         quoted(database),
-        schema.replace('\'', "''")
+        SfLiteral::new(schema)
     );
     let place = format!("{}.{}", quoted(database), quoted(schema));
     match account.query("looking for the schema", &statement).await {

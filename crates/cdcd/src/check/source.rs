@@ -5,7 +5,8 @@ use cdcd_postgres::connection::{Connection, Purpose};
 use cdcd_postgres::control;
 use cdcd_postgres::health::{self, Role, Server};
 use cdcd_postgres::publication::AutoCreate;
-use cdcd_postgres::replication::{self, System, quote_identifier};
+use cdcd_postgres::replication::{self, System};
+use cdcd_postgres::sql::PgIdent;
 use tokio_postgres::Client;
 
 use super::report::{Mark, Report};
@@ -203,7 +204,7 @@ fn look_at_settings(settings: &SourceSettings, server: &Server, report: &mut Rep
 
 /// The right that counts is tried: a replication session is opened and closed again.
 async fn look_at_role(settings: &SourceSettings, role: &Role, report: &mut Report) -> Option<System> {
-    let user = quote_identifier(&role.name);
+    let user = PgIdent::new(&role.name);
     let opened = async {
         let mut connection = Connection::connect(&settings.database, Purpose::Replication).await?;
         replication::identify_system(&mut connection).await
@@ -241,14 +242,14 @@ async fn look_at_rights(
     published: tables::Published,
     report: &mut Report,
 ) -> Result<(), cdcd_postgres::Error> {
-    let user = quote_identifier(&role.name);
+    let user = PgIdent::new(&role.name);
     let rights = health::rights(control, &captured.iter().map(|table| table.oid).collect::<Vec<_>>()).await?;
     let mut mend = Vec::new();
     let mut unreadable = Vec::new();
     for (table, right) in captured.iter().zip(&rights).filter(|(_, right)| !right.may_select) {
         unreadable.push(tables::name(table));
         if !right.may_use_schema {
-            mend.push(format!("GRANT USAGE ON SCHEMA {} TO {user};", quote_identifier(&table.schema)));
+            mend.push(format!("GRANT USAGE ON SCHEMA {} TO {user};", PgIdent::new(&table.schema)));
         }
         mend.push(format!("GRANT SELECT ON {} TO {user};", tables::quoted(table)));
     }
@@ -281,11 +282,11 @@ fn look_at_owners(
 ) {
     use tables::Published;
     let wanted = &settings.publication;
-    let (user, name) = (quote_identifier(&role.name), quote_identifier(&wanted.name));
+    let (user, name) = (PgIdent::new(&role.name), PgIdent::new(&wanted.name));
     if role.is_superuser || published == Published::Fits {
         return;
     }
-    let database = quote_identifier(&settings.database.database);
+    let database = PgIdent::new(&settings.database.database);
     match (published, wanted.auto_create) {
         (Published::Missing, AutoCreate::AllTables) => report.mend(
             ROLE,

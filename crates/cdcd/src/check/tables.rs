@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cdcd_postgres::catalog::{self, Table};
 use cdcd_postgres::health::{self, Publication};
 use cdcd_postgres::publication::AutoCreate;
-use cdcd_postgres::replication::quote_identifier;
+use cdcd_postgres::sql::PgIdent;
 use tokio_postgres::Client;
 
 use super::report::{Mark, Report};
@@ -35,7 +35,7 @@ pub(super) fn name(table: &Table) -> String {
 
 /// `"schema"."table"`
 pub(super) fn quoted(table: &Table) -> String {
-    format!("{}.{}", quote_identifier(&table.schema), quote_identifier(&table.name))
+    format!("{}.{}", PgIdent::new(&table.schema), PgIdent::new(&table.name))
 }
 
 /// Tables that the include and exclude lists let through.
@@ -57,7 +57,7 @@ pub(super) async fn look_at_publication(
 ) -> Result<Published, cdcd_postgres::Error> {
     let wanted = &settings.publication;
     let found = health::publication(control, &wanted.name).await?;
-    let quoted_name = quote_identifier(&wanted.name);
+    let quoted_name = PgIdent::new(&wanted.name);
     // A partition is published by its parent or by itself; what counts here are the tables with rows of their own.
     let publishable: Vec<&Table> =
         captured.iter().filter(|table| !table.is_unlogged && !table.is_partitioned).collect();
@@ -118,7 +118,7 @@ fn look_at_list(
     report: &mut Report,
 ) -> Published {
     let wanted = &settings.publication;
-    let quoted_name = quote_identifier(&wanted.name);
+    let quoted_name = PgIdent::new(&wanted.name);
     let missing: Vec<&Table> = publishable
         .iter()
         .filter(|table| !found.tables.contains(&(table.schema.clone(), table.name.clone())))
@@ -168,7 +168,7 @@ fn look_at_list(
 
 fn look_at_options(settings: &SourceSettings, found: &Publication, report: &mut Report) {
     let wanted = &settings.publication;
-    let quoted_name = quote_identifier(&wanted.name);
+    let quoted_name = PgIdent::new(&wanted.name);
     let skipped = settings.capture.skipped_operations;
     let lacking: Vec<&str> = [
         ("insert", skipped.create),

@@ -5,7 +5,7 @@ use cdcd_debezium::event::{Event, EventReader, Operation};
 use cdcd_pgoutput::Lsn;
 use cdcd_sink::config::{Landing, TableMode};
 use cdcd_sink::destination::{Destination as _, StoredType, TableColumn};
-use cdcd_snowflake::Snowflake;
+use cdcd_snowflake::{SfIdent, Snowflake};
 
 use super::cell::{self, Cell};
 use super::key::{self, Key, beyond};
@@ -162,13 +162,13 @@ impl<'v> DestinationTable<'v> {
             "SELECT {}, \"_SEQ\" AS \"_SEQUENCE\", 0 AS \"_DELETE\", '' AS \"_HOLES\" FROM {} \
              WHERE COALESCE(\"_DELETED\", FALSE) = FALSE AND {filter}",
             self.names(),
-            quoted(&self.table.base),
+            SfIdent::new(&self.table.base),
         );
         self.read(&statement).await
     }
 
     fn names(&self) -> String {
-        self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
+        self.columns.iter().map(|column| SfIdent::new(&column.name)).collect::<Vec<_>>().join(", ")
     }
 
     /// All rows before the fence and after the newest TRUNCATE.
@@ -196,7 +196,7 @@ impl<'v> DestinationTable<'v> {
                     .key_columns()
                     .enumerate()
                     .map(|(at, column)| {
-                        let name = quoted(&column.name);
+                        let name = SfIdent::new(&column.name);
                         let kind = key::event_literal(column, "0").map_or("VARCHAR", |(kind, _)| kind);
                         format!("COALESCE(P:\"after\".{name}, P:\"before\".{name})::{kind} AS \"_K{at}\"")
                     })
@@ -207,7 +207,7 @@ impl<'v> DestinationTable<'v> {
                      FROM (SELECT COALESCE(\"RECORD_CONTENT\":\"payload\", \"RECORD_CONTENT\") AS P, \"RECORD_METADATA\" AS M FROM {}) c \
                      WHERE P:\"op\"::VARCHAR IN ('r', 'c', 'u', 'd')",
                     keys.join(", "),
-                    quoted(&self.table.base),
+                    SfIdent::new(&self.table.base),
                 )
             }
             _ => format!(
@@ -215,7 +215,7 @@ impl<'v> DestinationTable<'v> {
                  COALESCE(\"_UNCHANGED\", '') AS \"_HOLES\", \"_OFFSET\" AS \"_PLACE\", \
                  CASE WHEN \"_UNCHANGED\" IS NULL THEN 1 ELSE 0 END AS \"_WHOLE\" FROM {} WHERE \"_OP\" <> 't'",
                 self.names(),
-                quoted(&format!("{}__LOG", self.table.base)),
+                SfIdent::new(&format!("{}__LOG", self.table.base)),
             ),
         }
     }
@@ -235,11 +235,11 @@ impl<'v> DestinationTable<'v> {
                 "SELECT MAX(P:\"source\".\"lsn\"::NUMBER(38,0)) AS T FROM \
                  (SELECT COALESCE(\"RECORD_CONTENT\":\"payload\", \"RECORD_CONTENT\") AS P FROM {}) c \
                  WHERE P:\"op\"::VARCHAR = 't' AND P:\"source\".\"lsn\"::NUMBER(38,0) < {fence}",
-                quoted(&self.table.base)
+                SfIdent::new(&self.table.base)
             ),
             _ => format!(
                 "SELECT MAX(\"_SEQ\") AS T FROM {} WHERE \"_OP\" = 't' AND SUBSTR(\"_SEQ\", 10, 16) < '{fence:016x}'",
-                quoted(&format!("{}__LOG", self.table.base))
+                SfIdent::new(&format!("{}__LOG", self.table.base))
             ),
         };
         let result =
@@ -249,7 +249,9 @@ impl<'v> DestinationTable<'v> {
 
     /// SQL of the key's parts.
     fn expressions(&self, from: From) -> Vec<String> {
-        let name = |at: usize| self.columns.get(at).map_or(String::new(), |column| quoted(&column.name));
+        let name = |at: usize| {
+            self.columns.get(at).map_or(String::new(), |column| SfIdent::new(&column.name).to_string())
+        };
         match from {
             From::Variant => (0..self.table.key.len()).map(|at| format!("\"_K{at}\"")).collect(),
             From::Log | From::Merged => self.table.key.iter().map(|at| name(*at)).collect(),
@@ -403,10 +405,6 @@ impl<'v> DestinationTable<'v> {
         let sequence = format!("{class}{position:016x}{:016x}", number(place).unwrap_or(0));
         Ok(Version { key, sequence, lsn: (class == "1").then_some(position), is_delete, cells })
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// An answer of the account that ends the command.

@@ -7,6 +7,7 @@ use cdcd_kafka::progress::{self, PartitionProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::connection::{Connection, Purpose};
 use cdcd_postgres::snapshot::SnapshotReader;
+use cdcd_postgres::sql::PgIdent;
 use cdcd_postgres::{control, replication, slot};
 use tokio_postgres::Client;
 
@@ -40,7 +41,7 @@ pub(super) async fn raise(settings: &SourceSettings, control: &Client) -> Result
     let created = replication::create_temporary_slot(&mut connection, &name, version).await?;
     let holder = Connection::connect(&settings.database, Purpose::Query).await?;
     let reader = SnapshotReader::begin(holder, created.snapshot.as_deref()).await?;
-    connection.query(&format!("DROP_REPLICATION_SLOT {}", replication::quote_identifier(&name))).await?;
+    connection.query(&format!("DROP_REPLICATION_SLOT {}", PgIdent::new(&name))).await?;
     tracing::info!(lsn = %created.consistent_point, "fence raised, temporary slot dropped");
     Ok(Fence { lsn: created.consistent_point, settled, reader })
 }
@@ -81,7 +82,7 @@ pub(super) async fn wait_for_capture(
 async fn has_changes(settings: &SourceSettings, control: &Client, fence: Lsn) -> Result<bool, Failure> {
     let sql = "SELECT EXISTS (SELECT FROM pg_logical_slot_peek_binary_changes($1, $2::text::pg_lsn, NULL, \
                'proto_version', '1', 'publication_names', $3) WHERE get_byte(data, 0) NOT IN (66, 67))";
-    let publication = replication::quote_identifier(&settings.publication.name);
+    let publication = PgIdent::new(&settings.publication.name).to_string();
     match control.query_one(sql, &[&settings.slot.name, &fence.to_string(), &publication]).await {
         Ok(row) => Ok(row.get(0)),
         // It has just been taken by a capture that starts.

@@ -2,7 +2,9 @@
 
 use cdcd_debezium::event::schema::{ColumnType, DateNotation, TimeNotation};
 use cdcd_debezium::event::value::{iso_date, iso_time, iso_timestamp};
+use cdcd_postgres::sql::PgLiteral;
 use cdcd_sink::destination::StoredType;
+use cdcd_snowflake::SfLiteral;
 
 use super::cell::Family;
 use super::table::Column;
@@ -18,7 +20,7 @@ pub(super) fn source_literal(family: Family, text: &str) -> Option<String> {
         Family::Timestamp => format!("TIMESTAMP {}", quote(&moment(text)?)),
         Family::Instant => format!("TIMESTAMPTZ {}", quote(&format!("{}+00", moment(text)?))),
         Family::Bytes => format!("'\\x{text}'::bytea"),
-        Family::Boolean | Family::Decimal | Family::Text | Family::Padded => quote(text),
+        Family::Boolean | Family::Decimal | Family::Text | Family::Padded => quote(text).to_string(),
         Family::Float32 | Family::Float64 | Family::Json => return None,
     })
 }
@@ -27,13 +29,13 @@ fn moment(text: &str) -> Option<String> {
     iso_timestamp(text.parse::<i128>().ok()?.checked_mul(1_000)?)
 }
 
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+fn quote(text: &str) -> PgLiteral {
+    PgLiteral::new(text)
 }
 
 /// A string literal of Snowflake, where a backslash escapes.
-pub(super) fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+pub(super) fn string(text: &str) -> SfLiteral {
+    SfLiteral::new(text)
 }
 
 /// A literal for a typed column of Snowflake.
@@ -41,7 +43,7 @@ pub(super) fn column_literal(column: &Column, stored: &StoredType, text: &str) -
     Some(match (column.family, stored) {
         (Family::Boolean, StoredType::Boolean) => if text == "t" { "TRUE" } else { "FALSE" }.to_owned(),
         (Family::Decimal, StoredType::Number { .. }) => text.to_owned(),
-        (Family::Text | Family::Padded, StoredType::Text) => string(text),
+        (Family::Text | Family::Padded, StoredType::Text) => string(text).to_string(),
         (Family::Date, StoredType::Date) => format!("{}::DATE", string(&iso_date(text.parse().ok()?)?)),
         (Family::Time, StoredType::Time { .. }) => {
             format!("{}::TIME(9)", string(&iso_time(text.parse::<i64>().ok()?.checked_mul(1_000)?)?))
@@ -64,7 +66,7 @@ pub(super) fn event_literal(column: &Column, text: &str) -> Option<(&'static str
     Some(match column.kind {
         ColumnType::Boolean => ("BOOLEAN", if text == "t" { "TRUE" } else { "FALSE" }.to_owned()),
         ColumnType::Integer { .. } => number(text.to_owned()),
-        ColumnType::Text => ("VARCHAR", string(text)),
+        ColumnType::Text => ("VARCHAR", string(text).to_string()),
         ColumnType::Date(DateNotation::Days) => number(text.to_owned()),
         ColumnType::Time(unit) | ColumnType::Timestamp(unit) => match unit {
             TimeNotation::Millis => number(micros()?.div_euclid(1_000).to_string()),
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn literals_cannot_leave_their_quotes() {
-        assert_eq!(string(r"a'\b"), r"'a''\\b'");
+        assert_eq!(string(r"a'\b").to_string(), r"'a''\\b'");
         assert_eq!(source_literal(Family::Text, "a'b"), Some("'a''b'".to_owned()));
         assert_eq!(
             source_literal(Family::Timestamp, "1767225602123456"),

@@ -2,7 +2,7 @@
 
 use cdcd_debezium::event::schema::{ColumnType, DateNotation, TimeNotation};
 use cdcd_postgres::catalog::{self, Table, Type};
-use cdcd_postgres::replication::quote_identifier;
+use cdcd_postgres::sql::PgIdent;
 use cdcd_sink::config::{DecimalMode, TimeMode};
 use tokio_postgres::Client;
 
@@ -82,7 +82,7 @@ impl SourceTable {
     }
 
     fn quoted(&self) -> String {
-        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+        format!("{}.{}", PgIdent::new(&self.schema), PgIdent::new(&self.name))
     }
 
     /// Names of the compared columns.
@@ -94,9 +94,9 @@ impl SourceTable {
     pub(super) fn ordered_select(&self) -> String {
         let order = self.key_columns().map(|column| match column.family {
             Family::Text | Family::Padded => {
-                format!("{}::text COLLATE \"C\"", quote_identifier(&column.name))
+                format!("{}::text COLLATE \"C\"", PgIdent::new(&column.name))
             }
-            _ => quote_identifier(&column.name),
+            _ => PgIdent::new(&column.name).to_string(),
         });
         format!("SELECT * FROM {} ORDER BY {}", self.quoted(), order.collect::<Vec<_>>().join(", "))
     }
@@ -104,8 +104,8 @@ impl SourceTable {
     /// The rows of some keys, given as literals of the source.
     pub(super) fn select_keys(&self, keys: &[Vec<String>]) -> String {
         let list = |names: Vec<String>| names.join(", ");
-        let names = list(self.columns.iter().map(|column| quote_identifier(&column.name)).collect());
-        let key = list(self.key_columns().map(|column| quote_identifier(&column.name)).collect());
+        let names = list(self.columns.iter().map(|column| PgIdent::new(&column.name).to_string()).collect());
+        let key = list(self.key_columns().map(|column| PgIdent::new(&column.name).to_string()).collect());
         let values: Vec<String> = keys.iter().map(|values| format!("({})", values.join(", "))).collect();
         format!("SELECT {names} FROM {} WHERE ({key}) IN ({})", self.quoted(), values.join(", "))
     }

@@ -98,6 +98,8 @@ bugs! {
     OffsetBeyondDurable,
     /// What retention deleted is not missed.
     RetentionGapIgnored,
+    /// A partition that was added later is taken for one that the group comes to first.
+    AddedPartitionIsNew,
     /// A token beyond the end of the log is believed.
     TruncationIgnored,
     /// Of a batch only a row's last change counts, with what it does not know.
@@ -110,6 +112,8 @@ bugs! {
     MergeWithoutSwap,
     /// A truncate counts only in the merge that meets it.
     TruncateForgotten,
+    /// A value that comes after a newer row, which did not know it, is lost.
+    LateValueForgotten,
 }
 
 impl Bug {
@@ -119,6 +123,7 @@ impl Bug {
         match self {
             Bug::OpenForgotten | Bug::OrdinalReset | Bug::OpenNotWritten => &[SlowLarge, KillCapture],
             Bug::PrefixHashIgnored => &[RowFilter],
+            Bug::RereadForgotten => &[KillAtStart],
             Bug::PositionReadBeforeFence | Bug::NotFenced | Bug::ProducerReused => {
                 &[SecondCapture, PauseCapture, KillCapture]
             }
@@ -132,8 +137,9 @@ impl Bug {
             Bug::TraceIgnored => &[PositionsLost],
             Bug::ErrorsForgiven | Bug::ErrorsNotPersisted => &[RowsRejected],
             Bug::RetentionGapIgnored => &[RetentionPassed],
+            Bug::AddedPartitionIsNew => &[PartitionsAdded, RetentionPassed],
             Bug::TruncationIgnored => &[LogTruncated],
-            Bug::DeleteForgetsOrder | Bug::OrderByArrival => &[PartitionsAdded, SnowflakeAway],
+            Bug::DeleteForgetsOrder | Bug::OrderByArrival | Bug::LateValueForgotten => &[KeysMove],
             Bug::ZombieAppends | Bug::MergeWithoutSwap | Bug::StaleRecordsAccepted => {
                 &[PauseSink, ChannelsInvalid]
             }
@@ -190,12 +196,3 @@ impl Bug {
         }
     }
 }
-
-/// Rare ones: not found in 200 focused seeds, so they are looked for only where many seeds run.
-pub(crate) const RARE: &[Bug] = &[
-    Bug::PositionReadBeforeFence,
-    Bug::RereadForgotten,
-    Bug::ErrorsNotPersisted,
-    Bug::DeleteForgetsOrder,
-    Bug::MergeWithoutSwap,
-];

@@ -23,7 +23,7 @@ use crate::faults;
 use crate::kafka::{Record, Refusal, Upto};
 use crate::postgres::{self, FIRST_OID, Rows, SENDER_TIMEOUT, TABLES};
 use crate::time::{MS, Nanos, SECOND};
-use crate::world::{Event, World, trace};
+use crate::world::{Arrived, Event, World, trace};
 
 /// As `OUTBOX_BYTES_MAX` of the run loop, smaller, so that it is met.
 pub(crate) const OUTBOX_MAX: usize = 8 << 10;
@@ -90,6 +90,7 @@ pub(crate) struct CaptureNode {
     settings: SourceSettings,
     store: Store,
     has_run: bool,
+    has_claimed: bool,
     pub(crate) phase: Phase,
     /// Which of its lives; what belongs to an earlier one is ignored.
     pub(crate) life: u64,
@@ -144,6 +145,7 @@ impl CaptureNode {
             store: Store::new(&settings),
             settings,
             has_run: false,
+            has_claimed: false,
             phase: Phase::Open,
             life: 0,
             due: now,
@@ -187,6 +189,7 @@ impl CaptureNode {
             world.pg.cut(wire);
         }
         self.life += 1;
+        self.has_claimed = false;
         self.phase = Phase::Open;
         self.due = due;
         (self.producer, self.commit, self.capture, self.reading) = (None, None, None, None);
@@ -230,12 +233,14 @@ impl CaptureNode {
     /// What `capture::run` and `session::run` do with the failure of a life.
     fn failed(&mut self, world: &mut World, failure: Failure) {
         let ran = self.phase == Phase::Stream || self.phase == Phase::Snapshot;
-        let failure = match takeover::is_fenced(&failure) {
-            true => {
-                let position = self.peek(world);
-                takeover::judge_fenced(&self.settings, failure, position)
-            }
-            false => failure,
+        let failure = if takeover::is_fenced(&failure) {
+            let position = self.peek(world);
+            takeover::judge_fenced(&self.settings, failure, position)
+        } else if failure.exit == Exit::Guard && self.has_claimed {
+            let position = self.peek(world);
+            takeover::judge_guard(&self.settings, failure, position)
+        } else {
+            failure
         };
         trace!(world, "capture {} failed in {:?}: {}", self.id, self.phase, failure.render());
         if world.bug == Some(Bug::PrefixHashIgnored) && failure.render().contains("E_NONDETERMINISTIC") {
@@ -319,7 +324,8 @@ impl CaptureNode {
         }
         let upto =
             if world.bug == Some(Bug::PositionReadTooShort) { Upto::EmptyFetch } else { Upto::ListedEnd };
-        world.kafka.position(upto, world.now).map(Position::decode).transpose().map_err(Failure::from)
+        let position = world.kafka.position(upto, world.now).map(Position::decode).transpose();
+        position.map_err(|error| Failure::from(error).context("E_POSITION_FORMAT: the position's topic"))
     }
 
     fn open(&mut self, world: &mut World) -> Step {
@@ -372,7 +378,11 @@ impl CaptureNode {
         {
             position.open = None;
         }
-        takeover::check_guarantee(&self.settings, Guarantee::ExactlyOnce, self.position.as_ref())?;
+        let guarantee = match world.facts.transactions_refused {
+            true => Guarantee::AtLeastOnce,
+            false => Guarantee::ExactlyOnce,
+        };
+        takeover::check_guarantee(&self.settings, guarantee, self.position.as_ref())?;
         match &mut self.position {
             Some(position) => {
                 let claimed = takeover::claim(position, &self.run_id, Guarantee::ExactlyOnce);
@@ -390,6 +400,7 @@ impl CaptureNode {
     }
 
     fn judge(&mut self, world: &mut World) -> Step {
+        self.has_claimed = self.position.is_some();
         self.asks_postgres(world)?;
         let system = world.pg.system();
         let slot = world.pg.slot_info(&self.settings.database.database);
@@ -658,6 +669,11 @@ impl CaptureNode {
                     start::slot_is_not_ahead(&self.settings, confirmed, from)?;
                 }
                 self.phase = Phase::Stream;
+                if std::mem::take(&mut world.facts.kill_at_start) {
+                    world.fired("killed as the stream starts");
+                    let dies = world.delay(20, 400);
+                    world.push(world.now + dies, Event::Fault(faults::Fault::KillCapture));
+                }
                 world.pump_wire(wire);
                 world.wake(self, world.now + 100 * MS);
                 Ok(())
@@ -665,13 +681,17 @@ impl CaptureNode {
             Err("55006") if self.slot_retries < self.settings.slot.max_retries => {
                 self.slot_retries += 1;
                 // G8: with fencing a process of ours that still holds the slot is ended.
-                if let Some(wire) = world.pg.slot.as_ref().and_then(|slot| slot.active) {
+                let active = world.pg.slot.as_ref().and_then(|slot| slot.active);
+                if let Some(wire) = active.filter(|wire| world.facts.stranger != Some(*wire)) {
                     world.pg.cut(wire);
                     world.fired("predecessor evicted");
                 }
                 self.due = world.now + 100 * MS;
                 world.wake(self, self.due);
                 Ok(())
+            }
+            Err("55006") => {
+                Err(Failure::guard("E_SLOT_ACTIVE", "the slot is used by another process".to_owned()))
             }
             Err(code) => {
                 Err(Failure::new(Exit::Configuration, anyhow::anyhow!("starting replication: {code}")))
@@ -699,7 +719,7 @@ impl CaptureNode {
         world.pump_wire(wire);
         // While nothing can be taken, frames that wait are no reason to wake up.
         let busy = self.uncommitted || self.commit.is_some() || more;
-        let mut next = world.now + if busy { 100 * MS } else { 3 * SECOND };
+        let mut next = world.now + if busy { 100 * MS } else { world.load.nap };
         if let Some(arrival) = world.pg.next_arrival(wire).filter(|_| flow == Flow::Taken) {
             next = next.min(arrival.max(world.now + MS));
         }
@@ -792,7 +812,7 @@ impl CaptureNode {
             producer.last_arrival = at;
         }
         let (node, life, epoch) = (self.id, self.life, producer.epoch);
-        world.push(at, Event::Request { node, life, epoch, request });
+        world.push(at, Event::Request(Arrived { node, life, epoch, request }));
     }
 
     fn begin_commit(&mut self, world: &mut World, mut position: Position, counts: bool) {
@@ -805,6 +825,10 @@ impl CaptureNode {
                     self.topic_ids.insert(name, id.clone());
                 }
             }
+        }
+        if counts && self.uncommitted && std::mem::take(&mut world.facts.second_in_commit) {
+            world.fired("second capture in a commit");
+            world.start_capture();
         }
         position.topics.extend(self.topic_ids.clone());
         self.commits += 1;

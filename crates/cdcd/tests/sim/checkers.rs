@@ -1,11 +1,12 @@
 //! What must hold, each by itself: the checkers know what the models did, and nothing of how the product works.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use cdcd_capture::position::{Part, Position, SnapshotProgress};
 
-use cdcd_sink::merge::offset_text;
+use cdcd_sink::merge::{MergeRange, offset_text};
 use cdcd_sink::offset_token::{OffsetToken, TopicId};
 
 use crate::capture_node::{OUTBOX_MAX, QUEUE_MAX};
@@ -25,6 +26,25 @@ struct Expected {
     op: Op,
 }
 
+/// An event of Kafka.
+#[derive(serde::Deserialize)]
+struct Event<'a> {
+    op: &'a str,
+    #[serde(borrow)]
+    before: Option<Image<'a>>,
+    #[serde(borrow)]
+    after: Option<Image<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Image<'a> {
+    id: i32,
+    #[serde(borrow)]
+    v: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    big: Option<Cow<'a, str>>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     pub(crate) violation: Option<(&'static str, String)>,
@@ -42,7 +62,7 @@ pub(crate) struct Checks {
     old_tail: Option<(usize, Vec<Expected>)>,
     diverged: bool,
     /// Where the source's history was cut.
-    cut_at: Option<u64>,
+    pub(crate) cut_at: Option<u64>,
     /// Changes that commit before this may have been read by a snapshot.
     horizon: u64,
     snapshot_keys: BTreeSet<(usize, Vec<u8>)>,
@@ -52,6 +72,8 @@ pub(crate) struct Checks {
     mirror: BTreeMap<(usize, i32), (Option<String>, Option<String>)>,
     /// Offset behind the last landed row, by topic id and partition.
     landing: BTreeMap<(TopicId, usize), usize>,
+    /// `_OFFSET` up to which each channel is merged.
+    merges: BTreeMap<String, String>,
     /// Committed records were taken away by a fault that nobody can see.
     pub(crate) truncated: bool,
     pub(crate) records: u64,
@@ -249,27 +271,30 @@ impl Checks {
 
     fn carry_out(&mut self, record: &Record) {
         let Some(value) = &record.value else { return };
-        let Ok(event) = serde_json::from_slice::<serde_json::Value>(value) else {
-            return self.violate("C1", "a value is no JSON".to_owned());
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(value) else {
+            return self.violate("C1", "a value is no event".to_owned());
         };
-        let id = |image: &serde_json::Value| image["id"].as_i64().unwrap_or(-1) as i32;
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        let (before, after) = (&event["before"], &event["after"]);
+        let place = |image: &Image<'_>| (record.topic, image.id);
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let mut what = None;
         for rows in [&mut self.replica, &mut self.mirror] {
-            match event["op"].as_str() {
-                Some("t") => rows.retain(|place, _| place.0 != record.topic),
-                Some("d") => {
-                    rows.remove(&(record.topic, id(before)));
+            match (event.op, &event.before, &event.after) {
+                ("t", ..) => rows.retain(|place, _| place.0 != record.topic),
+                ("d", Some(before), None) => {
+                    rows.remove(&place(before));
                 }
-                _ => {
-                    let place = (record.topic, id(after));
-                    let mut row = (text(&after["v"]), text(&after["big"]));
+                ("c" | "r" | "u", _, Some(after)) => {
+                    let mut row = (text(&after.v), text(&after.big));
                     if row.1.as_deref() == Some("__debezium_unavailable_value") {
-                        row.1 = rows.get(&place).and_then(|row| row.1.clone());
+                        row.1 = rows.get(&place(after)).and_then(|row| row.1.clone());
                     }
-                    rows.insert(place, row);
+                    rows.insert(place(after), row);
                 }
+                _ => what = Some(format!("an event of operation {} without its row", event.op)),
             }
+        }
+        if let Some(what) = what {
+            self.violate("C1", what);
         }
     }
 
@@ -335,8 +360,9 @@ impl Checks {
         let Some(topic) = topic.filter(|_| !self.truncated) else { return };
         let key = (kafka.topics[topic].id, partition);
         let mut cursor = self.landing.get(&key).copied().unwrap_or(0);
-        let is_rejected =
-            |offset: usize| rejected.contains(&offset_text(&id[..8], partition as i32, offset as i64));
+        let is_rejected = |offset: usize| {
+            !rejected.is_empty() && rejected.contains(&offset_text(&id[..8], partition as i32, offset as i64))
+        };
         for text in &landed.offsets {
             let Some(offset) = last_number(text) else {
                 return self.violate("C4", format!("offset {text} cannot be read"));
@@ -361,6 +387,24 @@ impl Checks {
             return self.violate("C4", text);
         }
         self.landing.insert(key, cursor.max(upto));
+    }
+
+    /// C4 for merges: each takes a channel's rows where the one before has ended.
+    pub(crate) fn merged(&mut self, ranges: &[MergeRange]) {
+        for range in ranges {
+            let before = self.merges.insert(range.channel.clone(), range.upto.clone());
+            let follows = match &before {
+                Some(before) => *before == range.after,
+                None => range.after.ends_with(':'),
+            };
+            if !follows {
+                let text = format!(
+                    "{}: a merge begins behind {}, the one before ended at {before:?}",
+                    range.channel, range.after
+                );
+                return self.violate("C4", text);
+            }
+        }
     }
 
     /// C4: the group's offset never passes what is durable.

@@ -16,13 +16,16 @@ pub(crate) enum Fault {
     StallWire,
     KafkaAway,
     LeaderChange,
+    KillAtStart,
     SlowLarge,
     KillSink,
+    KillSinks,
     StopSink,
     PauseSink,
     JoinSink,
     ChannelsInvalid,
     SnowflakeAway,
+    KeysMove,
     PartitionsAdded,
     // What follows ends with a guard.
     SlotAdvanced,
@@ -31,6 +34,7 @@ pub(crate) enum Fault {
     SlotMadeAgain,
     SlotLost,
     SlotForeign,
+    SlotHeld,
     OtherServer,
     OldTimeline,
     PointInTime,
@@ -38,6 +42,8 @@ pub(crate) enum Fault {
     RowFilter,
     TopicRecreated,
     PositionsLost,
+    PositionForeign,
+    TransactionsRefused,
     OtherCluster,
     RowsRejected,
     LogTruncated,
@@ -61,6 +67,7 @@ const PASSING: &[Fault] = &[
     StallWire,
     KafkaAway,
     LeaderChange,
+    KillAtStart,
     SlowLarge,
     KillSink,
     KillSink,
@@ -70,6 +77,7 @@ const PASSING: &[Fault] = &[
     JoinSink,
     ChannelsInvalid,
     SnowflakeAway,
+    KeysMove,
     PartitionsAdded,
 ];
 
@@ -80,6 +88,7 @@ const ENDING: &[Fault] = &[
     SlotMadeAgain,
     SlotLost,
     SlotForeign,
+    SlotHeld,
     OtherServer,
     OldTimeline,
     PointInTime,
@@ -89,6 +98,8 @@ const ENDING: &[Fault] = &[
     RowFilter,
     TopicRecreated,
     PositionsLost,
+    PositionForeign,
+    TransactionsRefused,
     OtherCluster,
     RowsRejected,
     RowsRejected,
@@ -117,10 +128,14 @@ pub(crate) fn schedule(world: &mut World) {
     // While the snapshot is read.
     for _ in 0..world.rng.u32(0..4) {
         let at = world.between(SECOND, 8 * SECOND);
-        let fault = [KillCapture, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..4)];
+        let fault = [KillCapture, KillAtStart, StopCapture, KafkaAway, CrashPostgres][world.rng.usize(0..5)];
         world.push(at, Event::Fault(fault));
     }
     for fault in world.focus {
+        if *fault == KillAtStart {
+            let at = world.between(SECOND, 8 * SECOND);
+            world.push(at, Event::Fault(*fault));
+        }
         for _ in 0..4 {
             let at = world.between(20 * SECOND, CALM - 4 * MINUTE);
             world.push(at, Event::Fault(*fault));
@@ -162,7 +177,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             let Some(id) = alive.first().copied() else { return };
             // At the worst moment: with records in an open transaction.
             world.facts.tries += 1;
-            let busy = world.captures[id].as_ref().is_some_and(CaptureNode::has_uncommitted);
+            let busy = world.captures[id].as_ref().is_some_and(|node| node.has_uncommitted());
             if !busy && world.facts.tries < 200 {
                 let again = world.now + world.between(50 * MS, 400 * MS);
                 return world.push(again, Event::Fault(fault));
@@ -173,8 +188,16 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.fired("capture paused");
         }
         SecondCapture => {
-            world.start_capture();
-            world.fired("second capture started");
+            if world.rng.bool() {
+                world.facts.second_in_commit = true;
+            } else {
+                world.start_capture();
+                world.fired("second capture started");
+            }
+        }
+        KillAtStart => {
+            world.facts.kill_at_start = true;
+            kill_all(world);
         }
         StallWire | CutWire => {
             let Some(wire) = world.pg.wires.keys().next().copied() else { return };
@@ -195,7 +218,8 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.fired("PostgreSQL crashed");
         }
         KafkaAway => {
-            world.kafka.down_until = world.now + world.between(SECOND, 100 * SECOND);
+            let until = world.now + world.between(SECOND, 100 * SECOND);
+            world.kafka.down_until = world.kafka.down_until.max(until);
             world.fired("Kafka away");
         }
         SlowLarge => {
@@ -209,6 +233,8 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.kafka.lagging_until = world.now + world.between(SECOND, 20 * SECOND);
             world.fired("position topic's leader changed");
         }
+        KillSinks => kill_sinks(world),
+        KeysMove => keys_move(world),
         KillSink | StopSink | PauseSink | JoinSink | ChannelsInvalid | SnowflakeAway | PartitionsAdded => {
             strike_sink(world, fault);
         }
@@ -269,6 +295,19 @@ fn strike_sink(world: &mut World, fault: Fault) {
     }
 }
 
+/// Partitions are added while what was written before cannot be read yet: changes of a key overtake each other.
+fn keys_move(world: &mut World) {
+    let until = world.now + world.between(30 * SECOND, 4 * MINUTE);
+    for log in world.kafka.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        log.away_until = until;
+    }
+    world.fired("partitions away");
+    large(world);
+    world.push(world.now + 3 * SECOND, Event::Fault(PartitionsAdded));
+    let then = world.now + world.between(4 * SECOND, 20 * SECOND);
+    world.push(then, Event::Fault(SlowLarge));
+}
+
 fn kill_sinks(world: &mut World) {
     for id in 0..world.sinks.len() {
         world.with_sink(id, |node, _| {
@@ -284,10 +323,14 @@ fn end_sink(world: &mut World, fault: Fault) {
     match fault {
         RowsRejected => {
             world.snow.reject_next = true;
-            if world.rng.bool() {
-                // The process does not live to see it.
-                let dies = world.between(SECOND, 30 * SECOND);
-                world.push(world.now + dies, Event::Fault(KillSink));
+            match world.rng.u8(0..3) {
+                0 => {
+                    // The process does not live to see it.
+                    let dies = world.between(SECOND, 30 * SECOND);
+                    world.push(world.now + dies, Event::Fault(KillSink));
+                }
+                1 => world.facts.rejection_is_last = true,
+                _ => {}
             }
             world.fired("rows rejected");
         }
@@ -327,11 +370,8 @@ fn end_sink(world: &mut World, fault: Fault) {
 pub(crate) fn retention_passes(world: &mut World) {
     for topic in 0..world.kafka.topics.len() {
         for partition in 0..world.kafka.topics[topic].partitions.len() {
-            // A partition that was added and never read has no offset: its gap cannot be told from a first start.
-            if world.group.contains_key(&(topic, partition)) {
-                let end = world.kafka.stable(topic, partition);
-                world.kafka.topics[topic].partitions[partition].base = end;
-            }
+            let end = world.kafka.stable(topic, partition);
+            world.kafka.topics[topic].partitions[partition].base = end;
         }
     }
     world.fired("retention passed the sink");
@@ -394,6 +434,14 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             }
             world.fired(if fault == SlotLost { "slot invalidated" } else { "slot of another plugin" });
         }
+        SlotHeld => {
+            // A stranger reads from it, and acknowledges nothing.
+            kill_all(world);
+            let stranger = world.pg.start(0, world.now).ok();
+            world.facts.excused.extend(stranger);
+            world.facts.stranger = stranger;
+            world.fired("slot held by a stranger");
+        }
         OtherServer => {
             kill_all(world);
             world.pg.system_id += 1;
@@ -425,6 +473,18 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             kill_all(world);
             world.kafka.lose_positions();
             world.fired("positions lost");
+        }
+        PositionForeign => {
+            // A process of a version to come wrote it.
+            kill_all(world);
+            world.kafka.write_position(br#"{"v":99}"#.to_vec());
+            world.facts.position_foreign = true;
+            world.fired("position of another version");
+        }
+        TransactionsRefused => {
+            kill_all(world);
+            world.facts.transactions_refused = true;
+            world.fired("transactions refused");
         }
         OtherCluster => {
             kill_all(world);

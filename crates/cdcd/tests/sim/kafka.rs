@@ -35,6 +35,8 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<Entry>,
     /// What lies before was deleted by retention.
     pub(crate) base: usize,
+    /// Nobody can read it before this.
+    pub(crate) away_until: Nanos,
 }
 
 #[derive(Debug)]
@@ -222,6 +224,13 @@ impl Kafka {
         let newest = committed.next();
         let found = if lags { committed.next() } else { newest };
         found.map(|(_, value)| value.as_slice())
+    }
+
+    /// Somebody writes a position of his own.
+    pub(crate) fn write_position(&mut self, value: Vec<u8>) {
+        let (epoch, now) = (self.init_producer(), 0);
+        let written = self.produce(epoch, &[], Some(&value), now).and_then(|()| self.end_txn(epoch));
+        debug_assert!(written.is_ok());
     }
 
     pub(crate) fn lose_positions(&mut self) {

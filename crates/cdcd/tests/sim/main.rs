@@ -91,9 +91,6 @@ fn every_seeded_bug_is_found() {
         for _ in 0..number("SIM_THREADS", 2) {
             scope.spawn(|| {
                 while let Some(bug) = bugs::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if focused && bugs::RARE.contains(bug) {
-                        continue;
-                    }
                     match seeds_to_find(*bug, most, focused) {
                         Some((seeds, text)) => println!("{bug:?}: seed {seeds}: {text}"),
                         None => missed.lock().expect("no thread panics").push(bug),

@@ -23,6 +23,9 @@ use crate::world::{Event, World, trace};
 /// Records of one fetch.
 const FETCH_MAX: usize = 12;
 
+/// Pause behind the first attempt at a request.
+const FIRST_PAUSE: Nanos = 200 * MS;
+
 /// A topic-partition.
 pub(crate) type Place = (usize, usize);
 
@@ -51,6 +54,8 @@ pub(crate) struct SinkNode {
     pub(crate) paused_until: Nanos,
     pub(crate) stopping: bool,
     owned: BTreeMap<PartitionId, Owned>,
+    /// The newest open of each channel: an older one is not tried again.
+    opens: BTreeMap<String, u64>,
     fetched: Vec<Fetched>,
     /// Generation of the group that its partitions are of.
     pub(crate) generation: u64,
@@ -88,6 +93,7 @@ impl SinkNode {
             paused_until: 0,
             stopping: false,
             owned: BTreeMap::new(),
+            opens: BTreeMap::new(),
             fetched: Vec::new(),
             generation: 0,
             started: world.now,
@@ -103,6 +109,7 @@ impl SinkNode {
             self.sink.handle_revoked(id);
         }
         self.fetched.clear();
+        self.opens.clear();
     }
 
     /// The group gives partitions; their facts were asked for at `facts`, a moment ago.
@@ -124,6 +131,11 @@ impl SinkNode {
                 },
                 initial: committed.as_ref().map_or(log.base as i64, |(offset, _)| *offset),
                 group: committed.map(|(offset, metadata)| GroupOffset { offset, metadata }),
+                partitions: topic.partitions.len() as i32,
+                topic_commits: match world.bug {
+                    Some(Bug::AddedPartitionIsNew) => Arc::default(),
+                    _ => world.commits_of(place.0),
+                },
             };
             let topic_id = topic.id;
             let id = self.sink.handle_assigned(&assignment, now);
@@ -156,7 +168,7 @@ impl SinkNode {
             return world.rebalance_soon();
         }
         let busy = !self.sink.is_idle() || !self.fetched.is_empty();
-        let next = world.now + if busy { SECOND } else { 5 * SECOND };
+        let next = world.now + if busy { world.load.tick } else { world.load.nap };
         world.wake_sink(self, next);
         let pending = self.sink.stats().rows_pending;
         world.checks.rows_in_flight(pending, self.owned.len(), self.id);
@@ -211,6 +223,9 @@ impl SinkNode {
             }
             let Some(next) = owned.next.filter(|_| !owned.paused) else { continue };
             let log = &world.kafka.topics[topic].partitions[partition];
+            if world.now < log.away_until {
+                continue;
+            }
             if next > log.entries.len() || next < log.base {
                 // Out of range, and there is no automatic reset.
                 self.alive = false;
@@ -291,16 +306,26 @@ impl SinkNode {
                 world.checks.violate("C6", "a dead letter where every record can be read".to_owned());
             }
             action => {
+                if let Action::Open { channel, .. } = &action {
+                    self.opens.insert(channel.name.clone(), channel.epoch);
+                }
                 let delay = world.delay(1, 120);
-                let attempt = Attempt { action, pause: 200 * MS, since: world.now };
-                world.push(world.now + delay, Event::Attempt { sink: self.id, attempt });
+                let attempt = Attempt { action, pause: FIRST_PAUSE, since: world.now };
+                world.push(world.now + delay, Event::Attempt { sink: self.id, attempt: Box::new(attempt) });
             }
         }
     }
 
     /// An attempt reaches Snowflake; its answer goes back, unless one of the two is lost.
     pub(crate) fn attempt(&mut self, world: &mut World, attempt: Attempt) {
-        if !self.alive {
+        let is_stale = match &attempt.action {
+            // The first request is on its way.
+            Action::Open { channel, .. } if attempt.pause > FIRST_PAUSE => {
+                self.opens.get(&channel.name) != Some(&channel.epoch)
+            }
+            _ => false,
+        };
+        if !self.alive || is_stale {
             return;
         }
         let request_lost = !world.snow.is_up(world.now) || world.one_in(150);
@@ -313,7 +338,7 @@ impl SinkNode {
         let retries = !matches!(attempt.action, Action::Merge { .. });
         if (request_lost || reply_lost) && retries && world.now - attempt.since < 600 * SECOND {
             let Attempt { action, pause, since } = attempt;
-            let again = Attempt { action, pause: (pause * 2).min(30 * SECOND), since };
+            let again = Box::new(Attempt { action, pause: (pause * 2).min(30 * SECOND), since });
             return world.push(world.now + pause, Event::Attempt { sink: self.id, attempt: again });
         }
         let answer = match done {
@@ -321,7 +346,8 @@ impl SinkNode {
             _ => Answer::Failed(lost("asking")),
         };
         let delay = world.delay(1, 120);
-        world.push(world.now + delay, Event::Answer { sink: self.id, action: attempt.action, answer });
+        let answered = Box::new((attempt.action, answer));
+        world.push(world.now + delay, Event::Answer { sink: self.id, answered });
     }
 
     fn carry_out(&self, world: &mut World, action: &Action) -> Answer {
@@ -370,7 +396,10 @@ impl SinkNode {
             }
             Action::Ledger { plan, channels, .. } => Answer::Ledger(world.snow.ledger(plan, channels)),
             Action::Merge { plan, .. } => match world.snow.merge(plan, bug) {
-                Ok(()) => Answer::Done,
+                Ok(()) => {
+                    world.checks.merged(&plan.ranges);
+                    Answer::Done
+                }
                 Err(error) => {
                     world.fired("ledger moved on");
                     Answer::Failed(error)
@@ -381,13 +410,14 @@ impl SinkNode {
     }
 
     /// The answer comes in.
-    pub(crate) fn answered(&mut self, world: &mut World, action: Action, answer: Answer) {
+    pub(crate) fn answered(&mut self, world: &mut World, (action, answer): (Action, Answer)) {
         if !self.alive {
             return;
         }
         if world.now < self.paused_until {
             let at = self.paused_until;
-            return world.push(at, Event::Answer { sink: self.id, action, answer });
+            let answered = Box::new((action, answer));
+            return world.push(at, Event::Answer { sink: self.id, answered });
         }
         let now = self.elapsed(world);
         match (action, answer) {

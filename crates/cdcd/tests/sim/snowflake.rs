@@ -1,28 +1,55 @@
 //! A model of Snowflake: channels that an open takes over, tokens that pass rejected rows, commits that come later,
 //! a merge that happens as a whole or not at all.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::rc::Rc;
 
 use cdcd_sink::destination::{
     Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch, StoredType, TableColumn, TablePlan,
 };
-use cdcd_sink::merge::{LedgerAnswer, LedgerRow, MergePlan};
-use cdcd_sink::row::column;
-use serde_json::{Map, Value};
+use cdcd_sink::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange};
+use serde::Deserialize;
 
 use crate::bugs::Bug;
 use crate::time::Nanos;
 
 /// A row of a landing table.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct LogRow {
-    pub(crate) op: String,
-    pub(crate) seq: String,
-    pub(crate) offset: String,
+    #[serde(rename = "_OP")]
+    op: String,
+    #[serde(rename = "_SEQ")]
+    seq: String,
+    #[serde(rename = "_OFFSET")]
+    offset: String,
+    #[serde(rename = "_UNCHANGED", default)]
     unchanged: String,
-    id: i32,
+    #[serde(rename = "ID", default)]
+    id: String,
+    #[serde(rename = "V")]
     v: Option<String>,
+    #[serde(rename = "BIG")]
     big: Option<String>,
+}
+
+impl LogRow {
+    fn place(&self) -> (&str, &str) {
+        (&self.seq, &self.offset)
+    }
+
+    /// Whether it is of a row: a truncate is not.
+    fn is_row(&self) -> bool {
+        self.op != "t"
+    }
+
+    fn key(&self) -> i32 {
+        self.id.parse().unwrap_or(-1)
+    }
+
+    fn leaves_out_big(&self) -> bool {
+        self.unchanged.contains(",BIG,")
+    }
 }
 
 /// A row of a merged table.
@@ -36,7 +63,7 @@ pub(crate) struct TargetRow {
 
 #[derive(Debug)]
 struct Buffered {
-    rows: Vec<LogRow>,
+    rows: Vec<Rc<LogRow>>,
     token: String,
     commit_at: Nanos,
 }
@@ -59,7 +86,36 @@ struct Open {
 #[derive(Debug, Default)]
 pub(crate) struct Landing {
     columns: Option<Vec<TableColumn>>,
-    pub(crate) rows: Vec<LogRow>,
+    /// By `_OFFSET`; where a bug writes rows twice, several of one.
+    by_offset: BTreeMap<String, Vec<Rc<LogRow>>>,
+    by_key: BTreeMap<i32, Vec<Rc<LogRow>>>,
+}
+
+impl Landing {
+    fn add(&mut self, row: Rc<LogRow>) {
+        if row.is_row() {
+            self.by_key.entry(row.key()).or_default().push(Rc::clone(&row));
+        }
+        self.by_offset.entry(row.offset.clone()).or_default().push(row);
+    }
+
+    /// Rows in the ranges of a merge, in the order of the source.
+    fn within(&self, plan: &MergePlan) -> Vec<&LogRow> {
+        let range = |range: &MergeRange| {
+            let from = Bound::Excluded(range.after.clone());
+            self.by_offset.range((from, Bound::Included(range.upto.clone()))).flat_map(|(_, rows)| rows)
+        };
+        let mut rows: Vec<&LogRow> = plan.ranges.iter().flat_map(range).map(Rc::as_ref).collect();
+        rows.sort_by_key(|row| row.place());
+        rows
+    }
+
+    /// The newest row of a key behind `after` and up to `upto` that says what the column is.
+    fn newest(&self, id: i32, after: &str, upto: &str, says: impl Fn(&LogRow) -> bool) -> Option<&LogRow> {
+        let rows = self.by_key.get(&id)?.iter().map(Rc::as_ref);
+        let between = rows.filter(|row| row.seq.as_str() > after && row.seq.as_str() <= upto);
+        between.filter(|row| row.op != "d" && says(row)).max_by_key(|row| row.place())
+    }
 }
 
 /// What a commit brought: channel, rows, token.
@@ -101,13 +157,14 @@ impl Snowflake {
                 if self.reject_next && batch.rows.len() > 1 {
                     self.reject_next = false;
                     channel.errors += 1;
-                    self.rejected.extend(batch.rows.pop().map(|row| row.offset));
+                    self.rejected.extend(batch.rows.pop().map(|row| row.offset.clone()));
                 }
                 channel.inserted += batch.rows.len() as u64;
                 channel.token = Some(batch.token.clone());
                 let offsets = batch.rows.iter().map(|row| row.offset.clone()).collect();
                 landed.push(Landed { channel: name.clone(), offsets, token: batch.token });
-                self.landing.entry(channel.table.clone()).or_default().rows.extend(batch.rows);
+                let landing = self.landing.entry(channel.table.clone()).or_default();
+                batch.rows.into_iter().for_each(|row| landing.add(row));
             }
         }
         landed
@@ -160,8 +217,9 @@ impl Snowflake {
             return Ok(());
         }
         let lines = batch.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let rows: Option<Vec<LogRow>> = lines.map(read_row).collect();
-        let rows = rows.ok_or_else(|| error(ErrorKind::Definite, "appending", "a row cannot be read"))?;
+        let rows: Result<Vec<Rc<LogRow>>, _> =
+            lines.map(|line| serde_json::from_slice(line).map(Rc::new)).collect();
+        let rows = rows.map_err(|why| error(ErrorKind::Definite, "appending", &why.to_string()))?;
         let earliest = open.buffered.back().map_or(0, |batch| batch.commit_at);
         let commit_at = commit_at.max(earliest);
         open.buffered.push_back(Buffered { rows, token: batch.end_token.clone(), commit_at });
@@ -225,13 +283,9 @@ impl Snowflake {
             }
         }
         let Some(current) = &plan.plan.current else { return Ok(()) };
-        let log = self.landing.get(table).map_or(&[][..], |landing| landing.rows.as_slice());
-        let within = |row: &&LogRow| {
-            plan.ranges.iter().any(|range| row.offset > range.after && row.offset <= range.upto)
-        };
-        let mut rows: Vec<&LogRow> = log.iter().filter(within).collect();
-        rows.sort_by(|a, b| (&a.seq, &a.offset).cmp(&(&b.seq, &b.offset)));
-        let newest = rows.iter().filter(|row| row.op == "t").map(|row| &row.seq).max();
+        let log = self.landing.entry(table.clone()).or_default();
+        let mut rows = log.within(plan);
+        let newest = rows.iter().filter(|row| !row.is_row()).map(|row| &row.seq).max();
         let truncated = self.truncated.entry(table.clone()).or_default();
         if let Some(newest) = newest.filter(|newest| *newest > truncated) {
             truncated.clone_from(newest);
@@ -239,17 +293,16 @@ impl Snowflake {
         let local = String::new();
         let truncated =
             if bug == Some(Bug::TruncateForgotten) { newest.unwrap_or(&local) } else { truncated };
+        rows.retain(|row| row.is_row() && row.seq > *truncated);
         let target = self.targets.entry(current.name.clone()).or_default();
+        if bug != Some(Bug::LateValueForgotten) {
+            fill_late(target, log, &rows, truncated);
+        }
         if bug == Some(Bug::LastRowOnly) {
-            let mut last = BTreeMap::new();
-            rows.iter().filter(|row| row.op != "t").for_each(|row| {
-                last.insert(row.id, *row);
-            });
+            let last: BTreeMap<i32, &LogRow> = rows.iter().map(|row| (row.key(), *row)).collect();
             rows = last.into_values().collect();
         }
-        for row in rows.into_iter().filter(|row| row.op != "t" && row.seq > *truncated) {
-            apply(target, row, bug);
-        }
+        rows.into_iter().for_each(|row| apply(target, row, bug));
         // A deleted row stays as the mark that keeps older changes out; hard deletes only hide it.
         target.retain(|_, row| row.seq >= *truncated);
         for range in &plan.ranges {
@@ -271,43 +324,41 @@ fn status(open: &Open) -> ChannelStatus {
     }
 }
 
-fn read_row(line: &[u8]) -> Option<LogRow> {
-    let mut row: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    let mut text = |name: &str| match row.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    Some(LogRow {
-        op: text(column::OP)?,
-        seq: text(column::SEQ)?,
-        offset: text(column::OFFSET)?,
-        unchanged: text(column::UNCHANGED).unwrap_or_default(),
-        id: text("ID").and_then(|id| id.parse().ok()).unwrap_or(-1),
-        v: text("V"),
-        big: text("BIG"),
-    })
+/// Rows that come later than a newer one of their key: what the newer one did not know is told by the log.
+fn fill_late(target: &mut BTreeMap<i32, TargetRow>, log: &Landing, rows: &[&LogRow], truncated: &str) {
+    let is_late = |row: &&LogRow| target.get(&row.key()).is_some_and(|known| row.seq < known.seq);
+    let late: BTreeSet<i32> = rows.iter().copied().filter(is_late).map(LogRow::key).collect();
+    for id in late {
+        let Some(known) = target.get_mut(&id) else { continue };
+        if let Some(row) = log.newest(id, truncated, &known.seq, |_| true) {
+            known.v.clone_from(&row.v);
+        }
+        if let Some(row) = log.newest(id, truncated, &known.seq, |row| !row.leaves_out_big()) {
+            known.big.clone_from(&row.big);
+        }
+    }
 }
 
 /// One log row onto the merged table; rows come in order.
 fn apply(target: &mut BTreeMap<i32, TargetRow>, row: &LogRow, bug: Option<Bug>) {
-    let old = target.get(&row.id);
+    let id = row.key();
+    let old = target.get(&id);
     let is_older = old.is_some_and(|old| old.seq >= row.seq);
     if is_older && bug != Some(Bug::OrderByArrival) {
         return;
     }
     if row.op == "d" {
         if bug == Some(Bug::DeleteForgetsOrder) {
-            target.remove(&row.id);
-        } else if let Some(old) = target.get_mut(&row.id) {
+            target.remove(&id);
+        } else if let Some(old) = target.get_mut(&id) {
             (old.deleted, old.seq) = (true, row.seq.clone());
         } else {
             let mark = TargetRow { v: None, big: None, seq: row.seq.clone(), deleted: true };
-            target.insert(row.id, mark);
+            target.insert(id, mark);
         }
         return;
     }
-    let keeps = |name: &str| row.unchanged.contains(&format!(",{name},"));
-    let big = if keeps("BIG") { old.and_then(|old| old.big.clone()) } else { row.big.clone() };
+    let big = if row.leaves_out_big() { old.and_then(|old| old.big.clone()) } else { row.big.clone() };
     let new = TargetRow { v: row.v.clone(), big, seq: row.seq.clone(), deleted: false };
-    target.insert(row.id, new);
+    target.insert(id, new);
 }

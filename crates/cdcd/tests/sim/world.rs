@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use cdcd::connector::source::SourceSettings;
 use cdcd::exit::{Exit, Failure};
@@ -42,17 +43,27 @@ pub(crate) enum Event {
     Timers,
     Supervise,
     Wake { node: usize },
-    Request { node: usize, life: u64, epoch: u32, request: Request },
+    Request(Arrived),
+    KafkaAnswers,
     Ended { node: usize, life: u64, serial: u64, result: Result<u32, Refusal> },
     Status { wire: u64, update: StandbyStatusUpdate },
     Fault(Fault),
     Drained,
     WakeSink { sink: usize },
-    Attempt { sink: usize, attempt: Attempt },
-    Answer { sink: usize, action: Action, answer: Answer },
+    Attempt { sink: usize, attempt: Box<Attempt> },
+    Answer { sink: usize, answered: Box<(Action, Answer)> },
     Rebalance,
     RetentionPasses,
     Assign { sink: usize, places: Vec<Place>, generation: u64 },
+}
+
+/// A producer's request, at the broker.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) node: usize,
+    pub(crate) life: u64,
+    pub(crate) epoch: u32,
+    pub(crate) request: Request,
 }
 
 struct Entry {
@@ -81,19 +92,43 @@ impl Ord for Entry {
     }
 }
 
+/// How much the source writes. Most hours are quiet, so that there can be many of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// What the pauses between transactions are multiplied by.
+    pause: i64,
+    /// How long a process that has nothing to do sleeps.
+    pub(crate) nap: Nanos,
+    /// How long a sink sleeps that waits for something.
+    pub(crate) tick: Nanos,
+}
+
+impl Load {
+    fn draw(rng: &mut fastrand::Rng) -> Self {
+        match rng.u8(0..10) {
+            0 => Load { pause: 1, nap: 3 * SECOND, tick: SECOND },
+            1..4 => Load { pause: 3, nap: 5 * SECOND, tick: 2 * SECOND },
+            _ => Load { pause: 8, nap: 10 * SECOND, tick: 3 * SECOND },
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) seed: u64,
+    pub(crate) load: Load,
     pub(crate) now: Nanos,
     pub(crate) rng: fastrand::Rng,
     queue: BinaryHeap<Reverse<Entry>>,
+    /// Requests that Kafka has not taken yet.
+    held: VecDeque<Arrived>,
     serial: u64,
     pub(crate) events: u64,
     pub(crate) settings: SourceSettings,
     pub(crate) pg: Postgres,
     pub(crate) kafka: Kafka,
-    pub(crate) captures: Vec<Option<CaptureNode>>,
+    pub(crate) captures: Vec<Option<Box<CaptureNode>>>,
     pub(crate) snow: Snowflake,
-    pub(crate) sinks: Vec<Option<SinkNode>>,
+    pub(crate) sinks: Vec<Option<Box<SinkNode>>>,
     /// The consumer group's offsets, with their metadata.
     pub(crate) group: BTreeMap<Place, (i64, String)>,
     pub(crate) generation: u64,
@@ -131,7 +166,18 @@ pub(crate) struct Truth {
     pub(crate) advance_at_start: bool,
     pub(crate) cluster_changed: bool,
     pub(crate) tries: u32,
+    /// Start a second process while the first commits.
+    pub(crate) second_in_commit: bool,
+    /// Kill the process when its stream has just started.
+    pub(crate) kill_at_start: bool,
+    /// With the next rejected row the sinks die, and the source has nothing more to say.
+    pub(crate) rejection_is_last: bool,
+    rests: bool,
     pub(crate) topic_recreated: bool,
+    /// A connection of somebody else that has our slot.
+    pub(crate) stranger: Option<u64>,
+    pub(crate) position_foreign: bool,
+    pub(crate) transactions_refused: bool,
     pub(crate) token_overwritten: bool,
     /// Snowflake takes more than the deadline to commit.
     pub(crate) commits_stall: bool,
@@ -154,10 +200,13 @@ impl World {
         let settings = settings::source(rng.bool());
         let moves_back = rng.u8(0..4) == 0;
         let (partitions, new_protocol) = (rng.usize(1..4), rng.u8(0..3) == 0);
+        let load = Load::draw(&mut rng);
         let mut world = World {
             seed,
+            load,
             now: 0,
             queue: BinaryHeap::new(),
+            held: VecDeque::new(),
             serial: 0,
             events: 0,
             settings,
@@ -231,7 +280,7 @@ impl World {
             Event::Show { xid } => self.pg.show(xid),
             Event::Noise => self.noise(),
             Event::Checkpoint => {
-                if self.pg.is_up(self.now) {
+                if self.pg.is_up(self.now) && !self.pg.quiet {
                     self.pg.checkpoint();
                 }
                 let next = self.between(MINUTE, 5 * MINUTE);
@@ -245,7 +294,8 @@ impl World {
                 }
                 node.step(world);
             }),
-            Event::Request { node, life, epoch, request } => self.request(node, life, epoch, request),
+            Event::Request(arrived) => self.request(arrived),
+            Event::KafkaAnswers => self.kafka_answers(),
             Event::Ended { node, life, serial, result } => self.with_capture(node, |node, world| {
                 if node.life == life {
                     node.commit_done(serial, result);
@@ -262,10 +312,10 @@ impl World {
                 node.step(world);
             }),
             Event::Attempt { sink, attempt } => {
-                self.with_sink(sink, |node, world| node.attempt(world, attempt));
+                self.with_sink(sink, |node, world| node.attempt(world, *attempt));
             }
-            Event::Answer { sink, action, answer } => {
-                self.with_sink(sink, |node, world| node.answered(world, action, answer));
+            Event::Answer { sink, answered } => {
+                self.with_sink(sink, |node, world| node.answered(world, *answered));
             }
             Event::Rebalance => self.rebalance(),
             Event::RetentionPasses => faults::retention_passes(self),
@@ -304,7 +354,7 @@ impl World {
 
     pub(crate) fn start_sink(&mut self) {
         let id = self.sinks.len();
-        let node = SinkNode::new(id, self);
+        let node = Box::new(SinkNode::new(id, self));
         trace!(self, "sink {id} starts");
         self.sinks.push(Some(node));
         self.rebalance_soon();
@@ -344,6 +394,12 @@ impl World {
         }
     }
 
+    /// Metadata of what the group has committed for a topic.
+    pub(crate) fn commits_of(&self, topic: usize) -> Arc<[String]> {
+        let own = self.group.range((topic, 0)..(topic + 1, 0));
+        own.map(|(_, (_, metadata))| metadata.clone()).collect()
+    }
+
     /// A member of the group commits an offset.
     pub(crate) fn group_committed(&mut self, place: Place, id: TopicId, offset: i64, metadata: String) {
         self.checks.offset_committed(&self.kafka, place, id, offset);
@@ -352,7 +408,13 @@ impl World {
 
     /// Snowflake commits what is due.
     pub(crate) fn settle(&mut self) {
+        let known = self.snow.rejected.len();
         let commits = self.snow.settle(self.now);
+        if self.facts.rejection_is_last && self.snow.rejected.len() > known {
+            (self.facts.rejection_is_last, self.facts.rests) = (false, true);
+            self.fired("sinks died of a rejection");
+            self.push(self.now, Event::Fault(Fault::KillSinks));
+        }
         for landed in commits {
             trace!(self, "Snowflake commits {}: {:?}", landed.token, landed.offsets);
             self.checks.landed(&self.kafka, &landed, &self.snow.rejected);
@@ -453,11 +515,11 @@ impl World {
         let next = match self.rng.u8(0..10) {
             _ if self.now < 20 * SECOND => self.delay(100, 1_000),
             0..3 => self.delay(5, 400),
-            3..9 => self.delay(3_000, 50_000),
-            _ => self.delay(50_000, 150_000),
+            3..9 => self.delay(3_000, 50_000) * self.load.pause,
+            _ => self.delay(50_000, 150_000) * self.load.pause,
         };
         self.push(self.now + next, Event::Transact);
-        if !self.pg.is_up(self.now) || self.pg.quiet {
+        if !self.pg.is_up(self.now) || self.pg.quiet || self.facts.rests {
             return;
         }
         let xid = self.pg.begin();
@@ -475,6 +537,9 @@ impl World {
 
     /// One that does not fit a connection.
     pub(crate) fn large_transaction(&mut self) {
+        if self.facts.rests {
+            return;
+        }
         let xid = self.pg.begin();
         self.work(xid, 150);
         self.push(self.now + 100 * MS, Event::Work { xid, changes: 150 });
@@ -535,7 +600,7 @@ impl World {
 
     /// Log that concerns nobody.
     fn noise(&mut self) {
-        if self.pg.is_up(self.now) {
+        if self.pg.is_up(self.now) && !self.pg.quiet {
             let bytes = self.rng.u64(100..40_000) & !7;
             self.pg.write(bytes);
             self.pg.flushed = self.pg.lsn;
@@ -601,8 +666,11 @@ impl World {
     /// One process is kept alive, unless a guard says that a person must look.
     fn supervise(&mut self) {
         self.push(self.now + 5 * SECOND, Event::Supervise);
-        let alive = self.captures.iter().flatten().any(CaptureNode::is_alive);
-        let streams = self.captures.iter().flatten().any(|node| node.phase == Phase::Stream);
+        let alive = self.captures.iter().flatten().any(|node| node.is_alive());
+        let wires = &self.pg.wires;
+        let is_on = |node: &CaptureNode| node.wire.is_some_and(|wire| wires.contains_key(&wire));
+        let streams =
+            self.captures.iter().flatten().any(|node| node.phase == Phase::Stream && is_on(node.as_ref()));
         self.pg.quiet &= !(streams && self.now < QUIET);
         if !alive && self.capture_stopped.is_none() {
             self.start_capture();
@@ -616,18 +684,31 @@ impl World {
 
     pub(crate) fn start_capture(&mut self) {
         let id = self.captures.len();
-        let mut node = CaptureNode::new(id, &self.settings, self.seed, self.now);
+        let mut node = Box::new(CaptureNode::new(id, &self.settings, self.seed, self.now));
         trace!(self, "capture {id} starts");
         self.wake(&mut node, self.now);
         self.captures.push(Some(node));
     }
 
-    /// A request of a producer arrives.
-    fn request(&mut self, node: usize, life: u64, epoch: u32, request: Request) {
-        if !self.kafka.is_up(self.now) {
-            let at = self.kafka.down_until;
-            return self.push(at, Event::Request { node, life, epoch, request });
+    /// A request of a producer arrives. While Kafka is away requests wait, in their order.
+    fn request(&mut self, arrived: Arrived) {
+        if self.kafka.is_up(self.now) && self.held.is_empty() {
+            return self.answer(arrived);
         }
+        if self.held.is_empty() {
+            self.push(self.kafka.down_until, Event::KafkaAnswers);
+        }
+        self.held.push_back(arrived);
+    }
+
+    fn kafka_answers(&mut self) {
+        if !self.kafka.is_up(self.now) {
+            return self.push(self.kafka.down_until, Event::KafkaAnswers);
+        }
+        std::mem::take(&mut self.held).into_iter().for_each(|arrived| self.answer(arrived));
+    }
+
+    fn answer(&mut self, Arrived { node, life, epoch, request }: Arrived) {
         let now = self.now;
         match request {
             Request::Produce { records, bytes } => {
@@ -745,7 +826,11 @@ impl World {
             }),
             "E_POSITION_MISSING" => self.kafka.position(Upto::ListedEnd, self.now).is_none(),
             "E_CLUSTER_CHANGED" => self.facts.cluster_changed,
-            "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden,
+            "E_SLOT_ACTIVE" => self.facts.stranger.is_some_and(|wire| self.pg.wires.contains_key(&wire)),
+            "E_POSITION_FORMAT" => self.facts.position_foreign,
+            "E_GUARANTEE" => self.facts.transactions_refused,
+            // A server that was put back may have lost the transaction of which Kafka has a part.
+            "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden || self.checks.cut_at.is_some(),
             "E_SNAPSHOT_TRUNCATED" => {
                 let attempts = position.snapshot.as_ref().map_or(0, |snapshot| snapshot.attempt);
                 let truncates = |change: &Change| matches!(change.op, Op::Truncate { .. });
@@ -842,6 +927,10 @@ const MUST_FIRE: &[&str] = &[
     "replication stalled",
     "server hung up",
     "large transaction",
+    "killed as the stream starts",
+    "second capture in a commit",
+    "partitions away",
+    "sinks died of a rejection",
     "transaction cut",
     "snapshot read",
     "snapshot continued",
@@ -860,6 +949,7 @@ const MUST_FIRE: &[&str] = &[
     "slot made again",
     "slot invalidated",
     "slot of another plugin",
+    "slot held by a stranger",
     "another server",
     "old primary",
     "recovered to a point in time",
@@ -867,6 +957,8 @@ const MUST_FIRE: &[&str] = &[
     "row filter changed",
     "topic made again",
     "positions lost",
+    "position of another version",
+    "transactions refused",
     "another Kafka cluster",
     "sink killed",
     "sink stopped in order",
@@ -887,12 +979,15 @@ const MUST_FIRE: &[&str] = &[
     "E_GAP_SLOT_LOST",
     "E_SLOT_MISSING",
     "E_SLOT_FOREIGN",
+    "E_SLOT_ACTIVE",
     "E_DIVERGED",
     "E_TIMELINE",
     "E_SERVER_BEHIND",
     "E_TOPIC_RECREATED",
     "E_POSITION_MISSING",
     "E_CLUSTER_CHANGED",
+    "E_POSITION_FORMAT",
+    "E_GUARANTEE",
     "E_NONDETERMINISTIC_REPLAY",
     "E_SNAPSHOT_TRUNCATED",
     "E_NOT_COMMITTED (sink)",

@@ -219,7 +219,7 @@ fn unwrapped(mut row: Fields<'_>, shape: Shape) -> Result<ChangeEvent<'_>, ReadE
     let ts_us = micros("__source_ts_us", 1).or_else(|| micros("__source_ts_ms", 1_000));
     row.retain(|name| !is_added_field(name));
     let (before, after) = if op == Operation::Delete { (Some(row), None) } else { (None, Some(row)) };
-    Ok(ChangeEvent { source: Source { lsn, ts_us }, ..change(shape, op, before, after) })
+    Ok(ChangeEvent { source: Source { lsn, ts_us, ends_table: false }, ..change(shape, op, before, after) })
 }
 
 fn change<'a>(
@@ -256,7 +256,8 @@ fn source(raw: Option<&str>) -> Result<Source, ReadError> {
     };
     let number = |name| fields.get(name).and_then(|raw| raw.parse::<i64>().ok());
     let ts_us = number("ts_us").or_else(|| number("ts_ms").and_then(|ms| ms.checked_mul(1_000)));
-    Ok(Source { lsn, ts_us })
+    let ends_table = matches!(fields.get("snapshot"), Some("\"last\"" | "\"last_in_data_collection\""));
+    Ok(Source { lsn, ts_us, ends_table })
 }
 
 /// The fields that ExtractNewRecordState adds with its default prefix `__`.

@@ -1,5 +1,7 @@
 //! The sink against the in-memory destination: the shared suite, and seeded simulations.
 
+mod added;
+mod resnapshot;
 mod shapes;
 mod simulation;
 mod world;

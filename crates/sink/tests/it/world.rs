@@ -1,6 +1,6 @@
 //! A world for the sink: topics in memory, a hand-held clock, and actions that are carried out one by one.
 
-use cdcd_debezium::record::Record;
+use cdcd_debezium::record::{Header, Record};
 use cdcd_sink::config::Config;
 use cdcd_sink::destination::Destination;
 use cdcd_sink::dlq::DeadLetter;
@@ -44,6 +44,8 @@ pub(crate) struct World<'m> {
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) stops: Vec<StopReason>,
     pub(crate) commits: BTreeMap<(String, i32), i64>,
+    /// Records of every partition are of lineage 1 from this offset on.
+    pub(crate) lineage_from: Option<usize>,
     now: Duration,
     owned: BTreeMap<PartitionId, Owned>,
     waiting: Vec<Action>,
@@ -66,6 +68,7 @@ impl<'m> World<'m> {
             stops: Vec::new(),
             commits: BTreeMap::new(),
             now: Duration::ZERO,
+            lineage_from: None,
             owned: BTreeMap::new(),
             waiting: Vec::new(),
         }
@@ -90,6 +93,8 @@ impl<'m> World<'m> {
                 high: log.len() as i64 + 1,
                 initial: 0,
                 group: None,
+                partitions: self.topics[topic].1.len() as i32,
+                topic_commits: Arc::default(),
             };
             let id = self.sink.handle_assigned(&assignment, self.now);
             self.owned.insert(id, Owned { topic, partition, epoch: 0, next: None });
@@ -139,13 +144,15 @@ impl<'m> World<'m> {
                 return;
             };
             owned.next = Some(next + 1);
+            let lineage = self.lineage_from.filter(|from| next >= *from).map(|_| &b"1"[..]);
+            let headers = [Header { name: "cdcd.lineage", value: lineage }];
             let record = Record {
                 topic,
                 partition: Some(owned.partition as i32),
                 timestamp_ms: None,
                 key: key.as_ref().map(String::as_bytes),
                 value: value.as_ref().map(String::as_bytes),
-                headers: &[],
+                headers: if lineage.is_some() { &headers } else { &[] },
             };
             let incoming = Incoming {
                 id: *id,

@@ -3,7 +3,7 @@
 use cdcd::connector::properties::{Origin, Properties};
 use cdcd::connector::sink::SinkSettings;
 use cdcd::sink::{SinkError, SinkOptions, run_with};
-use cdcd_debezium::record::Record;
+use cdcd_debezium::record::{Header, Record};
 use cdcd_kafka::ClientConfig;
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::producer::{Accepted, Guarantee, Producer};
@@ -42,6 +42,16 @@ impl Bench {
 
     /// Writes records in order and waits until Kafka has them.
     pub(crate) fn produce(&self, topic: &str, records: &[(Option<String>, Option<String>)]) {
+        self.produce_under(topic, records, &[]);
+    }
+
+    /// The same with headers on every record.
+    pub(crate) fn produce_under(
+        &self,
+        topic: &str,
+        records: &[(Option<String>, Option<String>)],
+        headers: &[Header<'_>],
+    ) {
         let producer =
             Producer::new(&ClientConfig::new(&self.bootstrap), &Guarantee::AtLeastOnce).expect("a producer");
         for (key, value) in records {
@@ -51,7 +61,7 @@ impl Bench {
                 timestamp_ms: None,
                 key: key.as_ref().map(String::as_bytes),
                 value: value.as_ref().map(String::as_bytes),
-                headers: &[],
+                headers,
             };
             while producer.send(&record).expect("accepted") == Accepted::Full {
                 producer.poll(Duration::from_millis(5));

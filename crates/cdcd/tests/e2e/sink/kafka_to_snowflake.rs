@@ -4,6 +4,7 @@ use super::bench_topic::{Bench, TEST_MAX, catch_up, event};
 use cdcd::connector::properties::{Origin, Properties};
 use cdcd::connector::sink::SinkSettings;
 use cdcd::sink::SinkError;
+use cdcd_debezium::record::Header;
 use cdcd_sink::destination_suite;
 use cdcd_snowflake::{NdjsonEncoder, Snowflake};
 use cdcd_snowflake_emulator::settings::Settings;
@@ -207,6 +208,37 @@ async fn log_and_merged_table_follow_the_events_through_restarts() {
     let toast = account.rows(&properties, r#"SELECT "NOTE" FROM "ORDERS" WHERE "ID" = 200"#).await;
     assert_eq!(toast, ["first"], "an unchanged value stays");
     account.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_vanished_before_a_new_snapshot_are_removed() {
+    for mode in ["merge", "view"] {
+        let name = format!("again{mode}");
+        let account = Account::start(&name).await;
+        let bench = Bench::new(&name);
+        let topic = bench.topic("public.orders");
+        bench.make_topic(&topic, 3).await;
+        let properties = account.properties(&bench, &topic, &[("cdcd.table.mode", mode)]);
+        let first: Vec<_> = (0..60).map(|id| event("c", id, Some("first"), id as u64 + 9_000)).collect();
+        bench.produce(&topic, &first);
+        run(&account, &properties).await.expect("first run");
+        let notes = r#"SELECT "NOTE", COUNT(*) FROM "ORDERS" GROUP BY "NOTE""#;
+        let lineage = [Header { name: "cdcd.lineage", value: Some(b"1") }];
+        let again: Vec<_> = (20..50).map(|id| event("r", id, Some("again"), 500)).collect();
+        bench.produce_under(&topic, &again, &lineage);
+        run(&account, &properties).await.expect("second run");
+        assert_eq!(
+            account.rows(&properties, notes).await,
+            ["again|30", "first|30"],
+            "{mode}: not at its end yet"
+        );
+        let (key, value) = event("r", 50, Some("again"), 500);
+        let marked = value.map(|text| text.replace(r#""source":{"#, r#""source":{"snapshot":"last","#));
+        bench.produce_under(&topic, &[(key, marked), event("u", 30, Some("new"), 600)], &lineage);
+        run(&account, &properties).await.expect("third run");
+        assert_eq!(account.rows(&properties, notes).await, ["again|30", "new|1"], "{mode}");
+        account.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
