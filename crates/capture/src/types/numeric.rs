@@ -284,7 +284,7 @@ mod tests {
         let unscaled = |text: &str, scale| {
             let mut found = Vec::new();
             let read = with_unscaled(text.as_bytes(), scale, |bytes, scale| {
-                found = [bytes, &[scale as u8]].concat()
+                found = [bytes, &[scale as u8]].concat();
             });
             read.map(|()| found)
         };

@@ -295,8 +295,8 @@ const ONES: u64 = u64::MAX / 255;
 #[inline]
 fn are_plain(word: u64) -> bool {
     let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = is_zero(word ^ ONES * u64::from(b'"'));
-    let backslash = is_zero(word ^ ONES * u64::from(b'\\'));
+    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
     let control = word.wrapping_sub(ONES * 0x20);
     (quote | backslash | control | word) & ONES << 7 == 0
 }
