@@ -1,6 +1,6 @@
 //! One session on the wire: start-up, authentication, simple queries, and CopyData without copying.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
@@ -12,6 +12,7 @@ use tokio_postgres::fallible_iterator::FallibleIterator;
 use crate::buffer::{Buffer, RawMessage};
 use crate::config::{ChannelBinding, Config, SESSION_SETTINGS};
 use crate::error::{Error, ServerError};
+use crate::gather::Gather;
 use crate::stream::{self, Attempt, Stream};
 
 /// What a session is for.
@@ -30,14 +31,9 @@ pub struct Connection {
     buffer: Buffer,
     outgoing: BytesMut,
     address: String,
-    /// Until then a fast stream is not read.
-    gather_until: Option<tokio::time::Instant>,
+    gather: Gather,
 }
 
-/// A read of this much shows a stream that is fast: about 8 MB/s and more.
-const BUSY_BYTES: usize = 32 << 10;
-/// How long bytes gather then. The socket's buffer holds more than arrives in it.
-const GATHER: Duration = Duration::from_millis(4);
 /// Bytes that are taken before what was taken is looked at.
 const GATHER_BYTES_MAX: usize = 1 << 20;
 
@@ -193,17 +189,14 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::fill`], for a stream: takes all that has arrived, and while that is much leaves the socket alone
-    /// for a moment before the next time. A walsender sends change by change, and each send that wakes a waiting
+    /// As [`Connection::fill`], for a stream: takes all that has arrived, and while the stream is fast leaves the socket
+    /// alone for a moment before the next time. A walsender sends change by change, and each send that wakes a waiting
     /// reader costs it more than the change itself. Safe to cancel: nothing is lost.
     ///
     /// # Errors
     /// As [`Connection::fill`].
     pub async fn fill_stream(&mut self) -> Result<usize, Error> {
-        if let Some(until) = self.gather_until {
-            tokio::time::sleep_until(until).await;
-            self.gather_until = None;
-        }
+        self.gather.wait();
         let mut bytes = self.fill().await?;
         let is_empty = loop {
             if bytes >= GATHER_BYTES_MAX {
@@ -215,8 +208,8 @@ impl Connection {
                 () = std::future::ready(()) => break true,
             }
         };
-        if is_empty && bytes >= BUSY_BYTES {
-            self.gather_until = Some(tokio::time::Instant::now() + GATHER);
+        if is_empty {
+            self.gather.took(bytes, Instant::now());
         }
         Ok(bytes)
     }
@@ -296,7 +289,7 @@ async fn connect_once(config: &Config, purpose: Purpose, attempt: Attempt) -> Re
         buffer: Buffer::default(),
         outgoing: BytesMut::new(),
         address: stream::address(config),
-        gather_until: None,
+        gather: Gather::new(Instant::now()),
     };
     connection.stream.check_binding(config)?;
     let mut parameters = vec![

@@ -11,6 +11,7 @@ mod config;
 pub mod connection;
 pub mod control;
 mod error;
+mod gather;
 pub mod health;
 pub mod publication;
 pub mod replication;
