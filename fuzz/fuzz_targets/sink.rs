@@ -57,6 +57,8 @@ fn assignment(high: i64) -> Assignment {
         high,
         initial: 0,
         group: None,
+        partitions: 1,
+        topic_commits: Arc::from([]),
     }
 }
 
