@@ -1,3 +1,4 @@
+mod facts;
 mod rowless;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use crate::columns;
 use crate::config::Config;
 use crate::converter::{Half, SchemaRequest};
 use crate::error::Error;
+use crate::kept::Memory;
 use crate::logical::Messages;
 use crate::metadata::Metadata;
 use crate::outbox::{ContextHeaders, Entry, Flow, Outbox, Range, Topics};
@@ -88,6 +90,7 @@ struct Engine {
     topics: Topics,
     transformer: Option<Transformer>,
     catalog_request: Option<(TableShape, CatalogRequest)>,
+    memory: Memory,
     schema_requests: VecDeque<(Framed, SchemaRequest)>,
     heartbeat_frames: [Frame; 2],
     outbox: Outbox,
@@ -175,6 +178,7 @@ impl Capture {
                 transformer: Transformer::new(&config, &constants)?,
                 constants,
                 catalog_request: None,
+                memory: Memory::new(start.lineage),
                 schema_requests: VecDeque::new(),
                 heartbeat_frames: [Frame::bare(), Frame::bare()],
                 outbox: Outbox::new(config.key.writer(), config.value.writer()),
@@ -239,7 +243,7 @@ impl Capture {
         Ok(())
     }
 
-    /// A question to the catalog that must be answered before the next frame.
+    /// A question to the catalog that must be answered before the next frame; another may follow its answer.
     pub fn poll_catalog_request(&self) -> Option<&CatalogRequest> {
         self.engine.catalog_request.as_ref().map(|(_, request)| request)
     }
@@ -250,7 +254,7 @@ impl Capture {
     /// A table that cannot be captured as it is.
     pub fn handle_catalog(&mut self, facts: &TableFacts) -> Result<(), Error> {
         match self.engine.catalog_request.take() {
-            Some((shape, _)) => self.engine.plan_table(shape, facts).map(|_| ()),
+            Some((shape, _)) => self.engine.answered(shape, facts),
             None => Ok(()),
         }
     }
@@ -295,7 +299,9 @@ impl Capture {
         let place = |name: &String| table.shape.columns.iter().position(|column| &column.name == name);
         let places: Option<Vec<usize>> = table.key.iter().map(place).collect();
         let oid = table.shape.oid;
-        let plan = self.engine.plan_table(table.shape, &table.facts)?;
+        let facts = self.engine.memory.with_nulls(&table.shape, &table.facts, self.engine.config.field_names);
+        self.engine.memory.keep_beside(&table.shape, &facts);
+        let plan = self.engine.plan_table(table.shape, &facts)?;
         let (Some(feed), Some(progress)) = (&mut self.engine.feed, &mut self.engine.snapshot) else {
             return Ok(());
         };
@@ -605,6 +611,7 @@ impl Engine {
             replay.begin(&transaction)?;
         }
         self.transaction = Some(transaction);
+        self.ask_again();
         self.render_fragments(source::Transaction {
             at_us: transaction.committed_at_us,
             snapshot: Snapshot::Streaming,
@@ -690,13 +697,7 @@ impl Engine {
             self.tables.by_oid.insert(shape.oid, Known { shape, plan: None });
             return Ok(());
         }
-        let request = CatalogRequest {
-            relation: shape.oid,
-            table: shape.full_name(),
-            type_oids: shape.columns.iter().map(|column| column.type_oid).collect(),
-        };
-        self.catalog_request = Some((shape, request));
-        Ok(())
+        self.describe(shape)
     }
 
     fn plan_table(&mut self, shape: TableShape, facts: &TableFacts) -> Result<usize, Error> {

@@ -23,6 +23,8 @@ pub(crate) struct Column<W> {
     params: Params,
     /// Written for NULL: the default under `replace.null.with.default`, else null.
     null: Literal,
+    /// NULL is not possible, as far as the catalog's answer goes.
+    is_required: bool,
     /// Written where an old key does not carry the column.
     absent: Literal,
     unavailable: Literal,
@@ -141,6 +143,9 @@ pub(crate) fn write_columns<W: ValueWriter>(
             }
             Some(Value::UnchangedToast) => column.unavailable.write(writer),
             // Binary values are never asked for; a tuple that is too short was refused before.
+            Some(Value::Null | Value::Binary(_)) | None if column.is_required => {
+                return Err(column.failed(ConversionError::NotNull));
+            }
             Some(Value::Null | Value::Binary(_)) | None => column.null.write(writer),
         }
     }
@@ -169,6 +174,7 @@ impl<W: ValueWriter> Column<W> {
         // what fills a required column does not.
         let is_mask = matches!(self.transform, Transform::Replace(_));
         if is_mask {
+            self.is_required = false;
             self.null = self.transform.literal(Literal::Null);
         }
         if is_mask || !schema.optional {
@@ -216,6 +222,7 @@ pub(crate) fn plan<W: ValueWriter>(
         Some(default) if converter.null_as_default() => default.clone(),
         _ => Literal::Null,
     };
+    let is_required = not_null && null == Literal::Null;
     let absent = match default {
         Some(default) if not_null || converter.null_as_default() => default,
         None if not_null => mapping.fallback,
@@ -230,6 +237,7 @@ pub(crate) fn plan<W: ValueWriter>(
         write: mapping.write,
         params: mapping.params,
         null,
+        is_required,
         absent,
         unavailable: mapping.unavailable,
         integers: slot.integers,

@@ -42,6 +42,19 @@ pub enum Error {
         /// Why.
         source: ConversionError,
     },
+    /// A change shows that the catalog's answer is not of its time: another capture can go on that is told so
+    /// ([`crate::Capture::allow_null`]).
+    #[error(
+        "table {table}, column {column}, at {lsn}: NULL in a column that was NOT NULL when the catalog was asked"
+    )]
+    OutdatedFacts {
+        /// `schema.table`
+        table: String,
+        /// Column name.
+        column: String,
+        /// Where in the log.
+        lsn: Lsn,
+    },
     /// A record that one of the `transforms` cannot take.
     #[error("transforming a record of {table}, at {lsn}")]
     Transform {
@@ -78,6 +91,14 @@ pub enum Error {
     /// A stored position that cannot be read.
     #[error("the stored position is unreadable: {0}")]
     Position(String),
+    /// What was kept of a table that cannot be read.
+    #[error("E_POSITION_FORMAT: what was kept under {key} is unreadable: {what}")]
+    Facts {
+        /// Key of the record.
+        key: String,
+        /// Why.
+        what: String,
+    },
 }
 
 impl Error {
@@ -100,6 +121,10 @@ impl Error {
             Error::Nondeterministic { .. } => Some(
                 "the publication, its row filters or column lists changed inside of this transaction: set them back \
                  for one start, or start anew with a snapshot under another connector name",
+            ),
+            Error::Facts { .. } => Some(
+                "a tombstone under this key (after the connector's name) in the position topic makes the next start \
+                 ask the catalog as it is now",
             ),
             _ => None,
         }

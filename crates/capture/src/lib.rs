@@ -14,6 +14,7 @@ pub mod config;
 pub mod converter;
 mod defaults;
 mod error;
+pub mod kept;
 mod logical;
 mod metadata;
 mod outbox;

@@ -17,6 +17,7 @@ use crate::plan::{Plan, Way};
 use crate::reread::Keep;
 use crate::stats::Stats;
 use crate::trees::Transformer;
+use crate::types::ConversionError;
 
 /// A row image of an event.
 #[derive(Debug, Clone, Copy)]
@@ -330,6 +331,10 @@ impl Writer<'_> {
 
     #[cold]
     pub(crate) fn conversion_error(&self, error: ColumnError) -> Error {
+        if error.error == ConversionError::NotNull {
+            let (table, column, lsn) = (self.plan.full_name(), error.column, self.lsn);
+            return Error::OutdatedFacts { table, column, lsn };
+        }
         Error::Conversion {
             table: self.plan.full_name(),
             column: error.column,

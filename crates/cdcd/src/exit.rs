@@ -99,6 +99,7 @@ impl From<cdcd_capture::Error> for Failure {
         let exit = match &error {
             cdcd_capture::Error::Decode { .. } | cdcd_capture::Error::Protocol { .. } => Exit::Unexpected,
             cdcd_capture::Error::Position(_)
+            | cdcd_capture::Error::Facts { .. }
             | cdcd_capture::Error::Nondeterministic { .. }
             | cdcd_capture::Error::SnapshotTruncated { .. } => Exit::Guard,
             _ => Exit::Configuration,

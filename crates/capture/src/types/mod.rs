@@ -90,6 +90,9 @@ pub enum ConversionError {
     /// A null in an array whose element schema, which is Debezium's, allows none.
     #[error("an array holds NULL, which the schema of its elements does not allow")]
     NullElement,
+    /// NULL where the catalog's answer, which is of another time, has NOT NULL.
+    #[error("NULL in a column that was NOT NULL when the catalog was asked")]
+    NotNull,
     /// Beyond the range of the chosen representation.
     #[error("the value is outside of the range of the chosen mode")]
     OutOfRange,

@@ -4,6 +4,7 @@
 mod allocations;
 mod avro;
 mod events;
+mod facts;
 mod harness;
 mod rowless;
 mod snapshot;

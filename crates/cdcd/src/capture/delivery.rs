@@ -20,6 +20,9 @@ pub(super) struct Delivery<'s> {
 impl Delivery<'_> {
     /// Offers what waits, and begins a commit if one is due. `Full`: the receiver takes nothing more now.
     pub(super) async fn pump(&mut self, capture: &mut Capture, pace: Pace) -> Result<Flow, Failure> {
+        if capture.pending_bytes() > 0 && !self.output.is_committing() {
+            self.keep_facts(capture)?;
+        }
         let flow = self.output.send(capture).await?;
         if flow == Flow::Taken && self.output.is_durable() && !self.output.is_committing() {
             self.begin_commit(capture, pace)?;
@@ -31,10 +34,21 @@ impl Delivery<'_> {
         match capture.poll_commit(now_ns(), pace) {
             None => Ok(()),
             Some(point) => {
+                capture.forget_facts(point.done_end_lsn);
+                self.keep_facts(capture)?;
                 let position = self.store.position(self.identity, point);
                 self.output.begin_commit(self.store, position)
             }
         }
+    }
+
+    /// What the catalog answered goes where the position is, before what was written with it.
+    fn keep_facts(&mut self, capture: &mut Capture) -> Result<(), Failure> {
+        while let Some(record) = capture.poll_facts_record() {
+            let key = format!("{}.{}", self.store.key, record.key);
+            self.output.keep(&self.store.topic, &key, record.value.as_deref())?;
+        }
+        Ok(())
     }
 
     /// Waits for the end of the running commit. May be dropped and called again.

@@ -8,6 +8,7 @@
 
 pub mod catalog;
 mod delivery;
+mod facts;
 pub mod offsets;
 mod output;
 pub(crate) mod publication;

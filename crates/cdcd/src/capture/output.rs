@@ -68,7 +68,7 @@ impl Output {
     }
 
     /// Sends a record that is kept beside the position; it becomes durable with the next commit.
-    pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
+    pub(super) fn keep(&mut self, topic: &str, key: &str, value: Option<&[u8]>) -> Result<(), Failure> {
         match self {
             Output::Kafka(kafka) => kafka.keep(topic, key, value),
             Output::Stdout(_) | Output::Null => Ok(()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdcd_capture::Capture;
+use cdcd_capture::kept::KeptFacts;
 use cdcd_capture::position::{Guarantee, Position, SnapshotProgress};
 use cdcd_pgoutput::Lsn;
 use cdcd_postgres::catalog::{self, Table};
@@ -13,6 +14,7 @@ use cdcd_postgres::{control, publication, slot};
 use tokio_postgres::Client;
 
 use super::delivery::Delivery;
+use super::facts::Disproved;
 use super::output::Output;
 use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
@@ -38,6 +40,7 @@ pub(super) struct Life {
     pub(super) ran_since_failure: bool,
     /// `--endpos now`, resolved by the first life.
     end: Option<Lsn>,
+    disproved: Disproved,
     /// Schema ids do not change from life to life.
     schemas: Option<Schemas>,
 }
@@ -56,6 +59,10 @@ struct Session<'s> {
     stream_options: String,
     server_version: u32,
     tables: Vec<Table>,
+    /// What earlier processes were told about tables …
+    facts: KeptFacts,
+    /// … which counts up to here.
+    log_end: Lsn,
 }
 
 /// Runs until the end or a failure. One that says that another process took over is looked into.
@@ -65,7 +72,8 @@ pub(super) async fn run(
     shutdown: &Shutdown,
     life: &mut Life,
 ) -> Result<(), Failure> {
-    match open_and_run(settings, options, shutdown, life).await {
+    let outcome = open_and_run(settings, options, shutdown, life).await;
+    match outcome.map_err(|failure| life.disproved.learn(failure)) {
         Err(failure) if takeover::is_fenced(&failure) => Err(look_for_successor(settings, failure).await),
         Err(failure) if failure.exit == Exit::Guard && life.has_claimed => {
             let position = Store::new(settings).peek(settings).await;
@@ -92,6 +100,7 @@ async fn open_and_run(
     let mut output = Output::open(options.output, settings).await?;
     reached("fence.after");
     let kept = if output.is_durable() { store.read(settings).await? } else { Kept::default() };
+    let facts_kept = kept.facts.read()?;
     let mut position = kept.position;
     reached("read-position.after");
     takeover::check_guarantee(settings, output.guarantee(), position.as_ref())?;
@@ -157,6 +166,8 @@ async fn open_and_run(
         stream_options,
         server_version,
         tables,
+        facts: facts_kept,
+        log_end: system.wal_end,
     };
     session.run(decision, life).await
 }
@@ -166,13 +177,16 @@ impl Session<'_> {
         self.ensure_publication().await?;
         let published = Published::now(self.settings, &self.control).await?;
         if let Some(published) = &published {
-            self.output.keep(&self.store.topic, &self.store.publication_key, &published.encode())?;
+            self.output.keep(&self.store.topic, &self.store.publication_key, Some(&published.encode()))?;
         }
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
         life.ran_since_failure = true;
         let start = prepared.start(self.status_interval().await?, self.identity.lineage);
         let mut capture = Capture::new(self.settings.capture.clone(), start)?;
+        let tables: Vec<u32> = self.tables.iter().map(|table| table.oid).collect();
+        capture.remember(std::mem::take(&mut self.facts), self.log_end, &tables);
+        life.disproved.tell(&mut capture);
         let schemas = match &mut life.schemas {
             Some(schemas) => schemas,
             none => none.insert(Schemas::new(self.settings)?),

@@ -7,6 +7,7 @@ use cdcd_capture::position::{self, Guarantee, LsnText, Position};
 use cdcd_kafka::admin::{Admin, TopicSpec};
 use cdcd_kafka::{compacted, progress};
 
+use super::facts::FactsRecords;
 use super::publication::Published;
 use super::start::topics_are_the_same;
 use super::{Accept, now_ns};
@@ -45,6 +46,7 @@ pub struct Store {
 pub(crate) struct Kept {
     pub(crate) position: Option<Position>,
     pub(crate) publication: Option<Published>,
+    pub(crate) facts: FactsRecords,
 }
 
 impl Store {
@@ -105,7 +107,8 @@ impl Store {
         })?;
         let publication = values.get(self.publication_key.as_bytes());
         let publication = publication.map(|value| Published::decode(value)).transpose()?;
-        Ok(Kept { position, publication })
+        let facts = FactsRecords::of(&self.key, &values);
+        Ok(Kept { position, publication, facts })
     }
 
     /// Id of the Kafka cluster; empty if it has none.

@@ -107,7 +107,7 @@ impl Stream<'_> {
                     }
                 },
             }
-            if let Some(request) = self.capture.poll_catalog_request() {
+            while let Some(request) = self.capture.poll_catalog_request() {
                 let facts = catalog::answer(self.control, request).await?;
                 self.capture.handle_catalog(&facts)?;
             }

@@ -5,6 +5,7 @@ mod avro;
 mod capture;
 mod check;
 mod exactly_once;
+mod facts;
 mod kit;
 mod offsets;
 mod rowless;

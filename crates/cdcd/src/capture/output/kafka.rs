@@ -91,9 +91,9 @@ impl KafkaOutput {
         Ok(flow)
     }
 
-    pub(super) fn keep(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Failure> {
+    pub(super) fn keep(&mut self, topic: &str, key: &str, value: Option<&[u8]>) -> Result<(), Failure> {
         self.begin()?;
-        let (key, value) = (Some(key.as_bytes()), Some(value));
+        let key = Some(key.as_bytes());
         let record = Record { topic, partition: Some(0), timestamp_ms: None, key, value, headers: &[] };
         while self.producer.send(&record)? == Accepted::Full {
             self.producer.poll(Duration::from_millis(5));
