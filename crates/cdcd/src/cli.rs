@@ -69,6 +69,7 @@ Examples:
   cdcd offsets export flights.json --worker connect-distributed.properties
                                                                let Debezium go on where cdcd was stopped
   cdcd offsets show flights.json --set offset.storage.topic=connect-offsets
+  cdcd offsets import flights.json --set offset.storage.file.filename=connect.offsets
 
 Both connectors name the same name, topic.prefix, slot.name and publication.name, and neither runs meanwhile. import reads the
 log behind Debezium's offset and the newest records of the topics: what Debezium had sent beyond its offset is not sent again.";

@@ -8,6 +8,7 @@
 
 pub mod catalog;
 mod delivery;
+pub(crate) mod durability;
 mod facts;
 pub mod offsets;
 mod output;

@@ -5,6 +5,7 @@
 
 mod connect;
 mod delivered;
+mod java_map;
 mod walk;
 
 use cdcd_capture::position::{Guarantee, LsnText, Position};
@@ -43,27 +44,83 @@ pub enum Verb {
 /// What is missing, what contradicts, and what Kafka or the server refuse.
 pub async fn run(properties: &Properties, verb: Verb, dry_run: bool) -> Result<(), Failure> {
     let settings = SourceSettings::new(properties, KafkaNeed::Required)?;
-    let topic = properties.non_empty("offset.storage.topic").map(str::to_owned);
     let store = Store::new(&settings);
     let position = store.peek(&settings).await?;
-    let offsets = match &topic {
-        Some(topic) => Some(connect::read(&settings, topic).await?),
-        None if verb == Verb::Show => None,
-        None => {
-            return Err(Failure::configuration("offset.storage.topic: is required and missing")
-                .hint("give the worker's file (--worker connect-distributed.properties), or --set offset.storage.topic=…"));
+    let place = Place::of(properties)?;
+    let answer = match (verb, &place) {
+        (Verb::Import, Some(place)) => {
+            let offsets = place.read(&settings).await?;
+            import(&settings, &store, position, &offsets, dry_run).await?
         }
-    };
-    let answer = match (verb, offsets, topic) {
-        (Verb::Import, Some(offsets), _) => import(&settings, &store, position, &offsets, dry_run).await?,
-        (Verb::Export, _, Some(topic)) => export(&settings, position, &topic, dry_run).await?,
-        (_, offsets, _) => serde_json::json!({
-            "cdcd": position,
-            "debezium": offsets.and_then(|offsets| offsets.find(&settings).cloned()),
-        }),
+        (Verb::Export, Some(Place::Topic(topic))) => export(&settings, position, topic, dry_run).await?,
+        (Verb::Export, Some(Place::File(path))) => {
+            return Err(Failure::configuration(format!("offset.storage.file.filename: {path} is only read"))
+                .hint("an offset is given back to a worker that keeps its offsets in a topic: --set offset.storage.topic=…"));
+        }
+        (Verb::Import | Verb::Export, None) => {
+            return Err(Failure::configuration("offset.storage.topic: is required and missing")
+                .hint("give the worker's file (--worker connect-distributed.properties), or --set offset.storage.topic=…")
+                .hint("of a standalone worker or Debezium's engine: --set offset.storage.file.filename=…"));
+        }
+        (Verb::Show, place) => {
+            let offsets = match place {
+                Some(place) => Some(place.read(&settings).await?),
+                None => None,
+            };
+            serde_json::json!({
+                "cdcd": position,
+                "debezium": offsets.and_then(|offsets| offsets.find(&settings).cloned()),
+            })
+        }
     };
     println!("{answer:#}");
     Ok(())
+}
+
+/// Where a worker keeps its offsets.
+enum Place {
+    Topic(String),
+    File(String),
+}
+
+impl Place {
+    fn of(properties: &Properties) -> Result<Option<Self>, Failure> {
+        let text = |key| properties.non_empty(key).map(str::to_owned);
+        match (text("offset.storage.topic"), text("offset.storage.file.filename")) {
+            (Some(_), Some(_)) => Err(Failure::configuration(
+                "offset.storage.topic and offset.storage.file.filename: a worker has one of them",
+            )),
+            (Some(topic), None) => Ok(Some(Place::Topic(topic))),
+            (None, Some(path)) => Ok(Some(Place::File(path))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    async fn read(&self, settings: &SourceSettings) -> Result<connect::Offsets, Failure> {
+        match self {
+            Place::Topic(topic) => connect::read(settings, topic).await,
+            Place::File(path) => connect::read_file(path),
+        }
+    }
+}
+
+/// Topic of a worker's offsets in the file that comes with Kafka.
+const USUAL_TOPIC: &str = "connect-offsets";
+
+/// What shows that Debezium has run for this connector: its offset in a worker's topic. `None` also if the worker's topic
+/// is not named and the usual one is not to be read.
+///
+/// # Errors
+/// The named topic cannot be read.
+pub(crate) async fn trace(settings: &SourceSettings) -> Result<Option<String>, Failure> {
+    let topic = settings.offset_topic.as_deref();
+    let offsets = match (connect::read(settings, topic.unwrap_or(USUAL_TOPIC)).await, topic) {
+        (Ok(offsets), _) => offsets,
+        (Err(error), Some(_)) => return Err(error),
+        (Err(_), None) => return Ok(None),
+    };
+    let key = String::from_utf8_lossy(&connect::key(settings)).into_owned();
+    Ok(offsets.find(settings).map(|_| format!("{} holds an offset of {key}", offsets.place())))
 }
 
 /// The slot, which nobody may be using.

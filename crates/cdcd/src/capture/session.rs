@@ -23,7 +23,7 @@ use super::snapshot::{self, Attempt, Ended, Prepared};
 use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind, now_ns, takeover};
+use super::{CaptureOptions, EndPosition, OutputKind, durability, now_ns, takeover};
 use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -41,6 +41,8 @@ pub(super) struct Life {
     /// `--endpos now`, resolved by the first life.
     end: Option<Lsn>,
     disproved: Disproved,
+    /// How durable Kafka is, for the log.
+    durability: Option<&'static str>,
     /// Schema ids do not change from life to life.
     schemas: Option<Schemas>,
 }
@@ -94,6 +96,9 @@ async fn open_and_run(
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
+    }
+    if options.output == OutputKind::Kafka && life.durability.is_none() {
+        life.durability = Some(durability::check(settings).await?);
     }
     // Fence before reading: an older process could still commit after our read.
     reached("fence.before");
@@ -216,6 +221,8 @@ impl Session<'_> {
             return Ok(());
         }
         let watch = Watch::new(published, now_ns());
+        let durability = life.durability.unwrap_or("none");
+        tracing::info!(slot = self.settings.slot.name, lsn = %prepared.from, durability, "starting to stream");
         self.stream(prepared.from, (&mut capture, schemas), watch, life.end).await
     }
 

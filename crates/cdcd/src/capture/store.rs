@@ -10,7 +10,7 @@ use cdcd_kafka::{compacted, progress};
 use super::facts::FactsRecords;
 use super::publication::Published;
 use super::start::topics_are_the_same;
-use super::{Accept, now_ns};
+use super::{Accept, now_ns, offsets};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
@@ -140,12 +140,17 @@ impl Store {
         Ok(ids)
     }
 
-    /// What shows that the connector has run before: one of its data topics holds records.
+    /// What shows that the connector has run before: Kafka Connect has an offset of it, or one of its data topics holds
+    /// records.
     pub(crate) async fn trace(&self, settings: &SourceSettings) -> Result<Option<String>, Failure> {
+        if let Some(found) = offsets::trace(settings).await? {
+            return Ok(Some(found));
+        }
         let (admin, consumer) = (Admin::new(&settings.admin)?, settings.consumer.clone());
         let prefix = format!("{}{}", settings.capture.topic_prefix, settings.capture.topic_delimiter);
+        let offset_topic = settings.offset_topic.clone();
         let found = tokio::task::spawn_blocking(move || {
-            let ours = |name: &String| name.starts_with(&prefix);
+            let ours = |name: &String| name.starts_with(&prefix) && Some(name) != offset_topic.as_ref();
             let topics: Vec<String> = admin.cluster()?.topics.into_keys().filter(ours).collect();
             match topics.is_empty() {
                 true => Ok(None),

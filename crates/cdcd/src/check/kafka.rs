@@ -7,15 +7,12 @@ use cdcd_kafka::consumer::Topics;
 use super::report::{Mark, Report};
 use super::tables::names;
 use super::{Brokers, chain};
+use crate::capture::durability::Durability;
 use crate::capture::store::Store;
 use crate::connector::sink::SinkSettings;
 use crate::connector::source::SourceSettings;
 
 const KAFKA: &str = "kafka";
-
-/// Fewer replicas than this, or fewer of them in sync, and a lost broker may lose acknowledged records.
-const REPLICAS_WANTED: usize = 3;
-const IN_SYNC_WANTED: i32 = 2;
 
 /// What both sides ask first.
 async fn cluster(config: &ClientConfig, report: &mut Report) -> Option<(Admin, Cluster, BrokerSettings)> {
@@ -79,13 +76,7 @@ pub(super) async fn look_at_source(settings: &SourceSettings, report: &mut Repor
         ),
         (None, _) => report.add(KAFKA, Mark::Ok, "topics are made by the brokers (auto.create.topics.enable)"),
     }
-    let replicas = existing
-        .iter()
-        .map(|(_, info)| info.replication_factor)
-        .min()
-        .or_else(|| by_rule.as_ref().and_then(|spec| usize::try_from(spec.replication_factor).ok()))
-        .or(broker.default_replication_factor);
-    durability((replicas, cluster.brokers.len()), &broker, report);
+    durability(settings, &Durability::of(settings, &admin, &cluster, &broker).await, report);
     if !existing.is_empty() {
         report.add(
             KAFKA,
@@ -98,23 +89,14 @@ pub(super) async fn look_at_source(settings: &SourceSettings, report: &mut Repor
     Brokers::Answer
 }
 
-fn durability((replicas, brokers): (Option<usize>, usize), broker: &BrokerSettings, report: &mut Report) {
-    let in_sync = broker.min_in_sync_replicas.unwrap_or(1);
-    let Some(replicas) = replicas else { return };
-    if replicas >= REPLICAS_WANTED && in_sync >= IN_SYNC_WANTED {
-        report.add(KAFKA, Mark::Ok, format!("{replicas} replicas, min.insync.replicas {in_sync}"));
-        return;
+/// With what `cdcd.require.durable` makes of it.
+fn durability(settings: &SourceSettings, found: &Durability, report: &mut Report) {
+    let mark = if settings.require_durable { Mark::Fail } else { Mark::Warn };
+    match found {
+        Durability::Full(place) => report.add(KAFKA, Mark::Ok, format!("durability=full: {place}")),
+        Durability::Reduced { mend, .. } => report.mend(KAFKA, mark, found.to_string(), mend.clone()),
+        Durability::Unknown(_) => report.add(KAFKA, mark, found.to_string()),
     }
-    let text = format!(
-        "durability=reduced: {replicas} replicas, min.insync.replicas {in_sync}, where {REPLICAS_WANTED} and {IN_SYNC_WANTED} survive the loss of a broker"
-    );
-    let mend = match brokers < REPLICAS_WANTED {
-        true => format!("the cluster has {brokers} brokers; {REPLICAS_WANTED} are needed"),
-        false => format!(
-            "topic.creation.default.replication.factor={REPLICAS_WANTED}, and on the brokers min.insync.replicas={IN_SYNC_WANTED}"
-        ),
-    };
-    report.mend(KAFKA, Mark::Warn, text, [mend]);
 }
 
 /// A record that the producer may send must be one that the topic takes.

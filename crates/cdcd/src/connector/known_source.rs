@@ -237,7 +237,7 @@ pub const SOURCE: &[Known] = &[
     yes("cdcd.retry.budget.ms"),
     yes("cdcd.delivery"),
     yes("cdcd.headers"),
-    refused("cdcd.require.durable", "false", NOT_YET),
+    yes("cdcd.require.durable"),
 ];
 
 /// The page `docs/reference.md`.

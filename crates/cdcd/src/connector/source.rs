@@ -157,6 +157,11 @@ pub struct SourceSettings {
     pub retry_wait: Duration,
     /// How long a dependency may stay away before the process ends with exit 3.
     pub retry_budget: Duration,
+    /// `offset.storage.topic` of the worker whose place we may be taking.
+    pub offset_topic: Option<String>,
+    /// `cdcd.require.durable`: topics that a lost broker may take records from are refused; off by default, so that
+    /// set-ups of one broker run.
+    pub require_durable: bool,
 }
 
 /// Whether Kafka is needed at all.
@@ -212,6 +217,8 @@ impl SourceSettings {
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
             retry_budget: retry_budget(properties)?,
+            offset_topic: properties.non_empty("offset.storage.topic").map(str::to_owned),
+            require_durable: properties.boolean("cdcd.require.durable", false)?,
             name,
             database,
         };

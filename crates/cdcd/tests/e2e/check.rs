@@ -81,6 +81,32 @@ fn a_good_connector_passes_before_and_after_its_first_run() {
     );
 }
 
+/// One broker: two fewer than it takes.
+#[test]
+fn what_is_not_durable_is_said_and_refused_only_if_that_is_demanded() {
+    let bench = Bench::new("check_durable");
+    bench.psql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let demanding = bench.connector(&[("cdcd.require.durable", "true")]);
+    let refused = |topic: &str| {
+        let (exit, report) = check(&bench, &demanding);
+        assert_eq!(exit, 2, "{report:#}");
+        finds(&report, "fail", &format!("durability=reduced: topic {topic}"), "3 are needed");
+        let output = bench.run(&demanding, &["--endpos", "now"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("cdcd.require.durable") && said.contains(&format!("topic {topic}")), "{said}");
+        assert!(said.contains("min.insync.replicas 1") && said.contains("3 are needed"), "{said}");
+    };
+    refused("__cdcd_position.");
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+    assert_eq!(bench.psql(slots), "0", "a refusal makes nothing");
+
+    let output = bench.run(&bench.connector(&[]), &["--endpos", "now"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("durability=\"reduced\""), "{}", stderr(&output));
+    refused("__cdcd_position.");
+}
+
 #[test]
 fn a_poor_role_is_told_every_right_that_it_lacks() {
     let bench = Bench::new("check_role");

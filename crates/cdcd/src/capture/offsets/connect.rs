@@ -1,10 +1,13 @@
 //! Debezium's offset as Kafka Connect keeps it: key `["<connector>",{"server":"<prefix>"}]`, value a JSON object.
 
+use std::path::Path;
+
 use cdcd_kafka::compacted;
 use cdcd_pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use super::java_map;
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 
@@ -65,9 +68,10 @@ pub(super) fn key(settings: &SourceSettings) -> Vec<u8> {
     serde_json::json!([settings.name, { "server": settings.capture.topic_prefix }]).to_string().into_bytes()
 }
 
-/// All offsets of a topic.
+/// All offsets of a worker.
 pub(super) struct Offsets {
-    topic: String,
+    /// `topic …` or `file …`
+    place: String,
     offsets: BTreeMap<String, Offset>,
 }
 
@@ -77,11 +81,21 @@ pub(super) async fn read(settings: &SourceSettings, topic: &str) -> Result<Offse
     let values = tokio::task::spawn_blocking(move || compacted::read(&consumer, &name))
         .await
         .map_err(|error| Failure::new(Exit::Unexpected, error))??;
-    // Offsets of other kinds of connectors are nobody's business here.
-    let offset = |(key, value): (Vec<u8>, Vec<u8>)| {
-        Some((canonical(&key)?, serde_json::from_slice::<Offset>(&value).ok()?))
-    };
-    Ok(Offsets { topic: topic.to_owned(), offsets: values.into_iter().filter_map(offset).collect() })
+    Ok(Offsets::of(format!("topic {topic}"), values))
+}
+
+/// Reads the file of a standalone worker or of Debezium's engine.
+pub(super) fn read_file(path: &str) -> Result<Offsets, Failure> {
+    let place = format!("file {path}");
+    let entries = java_map::read(Path::new(path)).map_err(|error| {
+        Failure::new(Exit::Configuration, error)
+            .context(format!("offset.storage.file.filename: {place}"))
+            .hint(
+                "it must be the file of a standalone worker or of Debezium's engine, which must have stopped",
+            )
+    })?;
+    let values = entries.into_iter().filter_map(|(key, value)| Some((key?, value?)));
+    Ok(Offsets::of(place, values))
 }
 
 /// The key in one way of writing.
@@ -91,6 +105,19 @@ fn canonical(key: &[u8]) -> Option<String> {
 }
 
 impl Offsets {
+    fn of(place: String, values: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        // Offsets of other kinds of connectors are nobody's business here.
+        let offset = |(key, value): (Vec<u8>, Vec<u8>)| {
+            Some((canonical(&key)?, serde_json::from_slice::<Offset>(&value).ok()?))
+        };
+        Offsets { place, offsets: values.into_iter().filter_map(offset).collect() }
+    }
+
+    /// `topic …` or `file …`
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// This connector's offset.
     pub(super) fn find(&self, settings: &SourceSettings) -> Option<&Offset> {
         self.offsets.get(&canonical(&key(settings))?)
@@ -101,7 +128,7 @@ impl Offsets {
         let key = String::from_utf8_lossy(&key(settings)).into_owned();
         let Some(offset) = self.find(settings) else {
             let known: Vec<&str> = self.offsets.keys().map(String::as_str).collect();
-            return Err(Failure::configuration(format!("topic {} has no offset of {key}", self.topic)).hint(
+            return Err(Failure::configuration(format!("{} has no offset of {key}", self.place)).hint(
                 format!(
                     "name and topic.prefix must be those of Debezium's connector; it has: {}",
                     known.join(", ")
@@ -149,5 +176,16 @@ mod tests {
     fn keys_are_the_same_however_they_are_spaced() {
         assert_eq!(canonical(br#"["a", {"server": "p"}]"#), canonical(br#"["a",{"server":"p"}]"#));
         assert_eq!(canonical(b"{}"), None);
+    }
+
+    #[test]
+    fn the_file_of_a_standalone_worker_has_the_offset() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-fixtures/connect/connect.offsets");
+        let offsets = read_file(path).expect("a file of offsets");
+        let offset = offsets.offsets.get(r#"["flights",{"server":"air"}]"#).expect("Debezium's");
+        assert_eq!(offset.done(), Some(Lsn(109_347_112)));
+        let failure = read_file("Cargo.toml").err().expect("no file of offsets");
+        let said = failure.render();
+        assert!(said.contains("offset.storage.file.filename") && said.contains("at byte 0"), "{said}");
     }
 }

@@ -189,6 +189,7 @@ pub(super) fn position_missing(settings: &SourceSettings, slot: &SlotInfo, trace
             settings.slot.name
         ),
     )
+    .hint("if Debezium ran this connector: cdcd offsets import makes a position of its offset, and nothing is lost or repeated")
     .hint(
         "restore the position topic; or consent to start at what was confirmed on the slot with --accept-position, for \
          one start",
