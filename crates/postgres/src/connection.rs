@@ -248,7 +248,12 @@ impl Connection {
         }
     }
 
-    async fn send_query(&mut self, sql: &str) -> Result<(), Error> {
+    /// Bytes that have arrived and were not taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.pending()
+    }
+
+    pub(crate) async fn send_query(&mut self, sql: &str) -> Result<(), Error> {
         self.outgoing.clear();
         frontend::query(sql, &mut self.outgoing).map_err(|error| Error::Config(error.to_string()))?;
         self.flush().await

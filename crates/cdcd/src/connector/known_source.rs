@@ -155,8 +155,15 @@ pub const SOURCE: &[Known] = &[
     yes("snapshot.select.statement.overrides*"),
     ignored("snapshot.fetch.size", "rows are streamed by COPY"),
     ignored("query.fetch.size", JVM),
-    ignored("snapshot.max.threads*", "tables are read one after the other in this version"),
-    ignored("legacy.snapshot.max.threads", "tables are read one after the other in this version"),
+    differs(
+        "snapshot.max.threads",
+        "that many sessions read one table together, in the order of its key; tables without a key, with one of text or with an override are read by one. Tables are read one after the other",
+    ),
+    ignored(
+        "snapshot.max.threads.multiplier*",
+        "slices of a table are small, so that none waits for the largest",
+    ),
+    ignored("legacy.snapshot.max.threads", "tables are read one after the other"),
     ignored("snapshot.tables.order.by.row.count", "tables are read in order of their names"),
     refused("snapshot.delay.ms", "0", NOT_YET),
     refused("streaming.delay.ms", "0", NOT_YET),

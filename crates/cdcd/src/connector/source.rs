@@ -1,6 +1,7 @@
 //! The settings of a capture, from its properties.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
@@ -62,6 +63,8 @@ pub struct SnapshotSettings {
     pub tables: NameFilter,
     /// `snapshot.select.statement.overrides`, by `schema.table`.
     pub overrides: BTreeMap<String, String>,
+    /// `snapshot.max.threads`: how many sessions read one table together.
+    pub sessions: NonZeroU16,
 }
 
 /// `offset.mismatch.strategy`: what to do when the slot is ahead of the position.
@@ -724,6 +727,7 @@ fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> 
         mode,
         tables: if include.is_empty() { NameFilter::All } else { NameFilter::Include(include) },
         overrides,
+        sessions: properties.number("snapshot.max.threads", NonZeroU16::MIN)?,
     })
 }
 
