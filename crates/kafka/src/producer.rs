@@ -39,7 +39,8 @@ pub enum Guarantee {
 const TRANSACTION_TIMEOUT_MS: &str = "120000";
 /// Bound on the broker's answer to a request about a transaction.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait for delivery reports before looking again whether somebody gave up.
+/// How long to sleep between two looks at what is in flight. The client's own wait knows milliseconds only: a shorter
+/// one spins.
 const DRAIN_SLICE: Duration = Duration::from_micros(200);
 
 /// An idempotent producer whose records become durable by [`Producer::commit`].
@@ -102,7 +103,10 @@ impl Producer {
             .set_default("enable.idempotence", "true")
             .set_default("acks", "all")
             .set_default("compression.type", "lz4")
-            .set_default("linger.ms", "5")
+            // Records come in batches of our own; a lone one must not wait for company.
+            .set_default("linger.ms", "1")
+            // Only failures are looked at: what is not in flight any more was delivered.
+            .set("delivery.report.only.error", "true")
             .set_default("batch.size", "1000000")
             .set_default("queue.buffering.max.messages", "100000")
             .set_default("queue.buffering.max.kbytes", "65536")
@@ -153,8 +157,7 @@ impl Producer {
             self.drain(None)?;
         }
         while self.send(last)? == Accepted::Full {
-            self.inner.poll(DRAIN_SLICE);
-            self.check()?;
+            self.rest()?;
         }
         self.drain(None)?;
         if !self.transactional {
@@ -178,13 +181,18 @@ impl Producer {
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
         let began = Instant::now();
         while self.inner.in_flight_count() > 0 {
-            self.inner.poll(DRAIN_SLICE);
-            self.check()?;
+            self.rest()?;
             if limit.is_some_and(|limit| began.elapsed() > limit) {
                 let source = KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
                 return Err(Error::client("waiting for deliveries", source));
             }
         }
+        self.check()
+    }
+
+    fn rest(&self) -> Result<(), Error> {
+        std::thread::sleep(DRAIN_SLICE);
+        self.inner.poll(Duration::ZERO);
         self.check()
     }
 
