@@ -5,7 +5,7 @@
 //! order must be equal byte for byte. [`compare`] lists what may not; [`deviations`] where we mean to differ.
 
 mod compare;
-mod connect;
+pub(crate) mod connect;
 pub(crate) use connect::Worker;
 mod deviations;
 mod fixtures;
