@@ -5,7 +5,9 @@ mod drain;
 mod latency;
 mod measure;
 mod peer;
+mod snapshot;
 mod stage;
+mod tables;
 
 use anyhow::Result;
 
@@ -42,6 +44,8 @@ enum What {
     Drain,
     /// From the commit of single rows to the moment when a consumer of committed records has them
     Latency,
+    /// A whole table: COPY, and cdcd's snapshot by one and by two sessions
+    Snapshot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
         What::Drain => drain::run(args),
         What::Latency => latency::run(args),
+        What::Snapshot => snapshot::run(args),
     }
     .map(|_| ())
 }

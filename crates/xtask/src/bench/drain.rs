@@ -9,26 +9,23 @@ use serde_json::{Value, json};
 use super::measure::{self, Cost};
 use super::peer::Debezium;
 use super::stage::{self, Stage};
-use super::{Args, Peer};
-
-/// The table of the measured starting points: 14 columns, about 230 bytes a row.
-const TABLE: &str = "
-    CREATE TABLE t (id bigint PRIMARY KEY, a text, b text, c text, at timestamptz, until timestamptz, x double precision,
-        y double precision, n numeric(12,2), m numeric(20,4), yes boolean, doc jsonb, k bigint, note text);";
+use super::{Args, Peer, tables};
 
 /// A hundred changes a transaction: 60 inserts, 35 updates, 5 deletes.
-const LOAD: &str = "
-    CREATE PROCEDURE load(transactions bigint) LANGUAGE plpgsql AS $$
-    BEGIN
-        FOR i IN 0 .. transactions - 1 LOOP
-            INSERT INTO t SELECT j, md5(j::text), 'some words that are not long', 'x' || j, now(), now(), j * 1.5, j / 3.0,
-                j % 100000 + 0.25, j + 0.0001, j % 2 = 0, jsonb_build_object('k', j, 'v', 'text'), j * 7, 'note'
-                FROM generate_series(i * 60, i * 60 + 59) j;
-            UPDATE t SET note = 'changed', n = n + 1 WHERE id BETWEEN i * 60 AND i * 60 + 34;
-            DELETE FROM t WHERE id BETWEEN i * 60 + 55 AND i * 60 + 59;
-            COMMIT;
-        END LOOP;
-    END $$;";
+fn load() -> String {
+    format!(
+        "CREATE PROCEDURE load(transactions bigint) LANGUAGE plpgsql AS $$
+         BEGIN
+             FOR i IN 0 .. transactions - 1 LOOP
+                 INSERT INTO t SELECT {} FROM generate_series(i * 60, i * 60 + 59) j;
+                 UPDATE t SET note = 'changed', n = n + 1 WHERE id BETWEEN i * 60 AND i * 60 + 34;
+                 DELETE FROM t WHERE id BETWEEN i * 60 + 55 AND i * 60 + 59;
+                 COMMIT;
+             END LOOP;
+         END $$;",
+        tables::VALUES
+    )
+}
 
 const SLOT: &str = "backlog";
 
@@ -124,10 +121,10 @@ impl<'a> Backlog<'a> {
             None => None,
         };
         let database = &stage.database;
-        database.psql(TABLE)?;
+        database.psql(tables::ROWS)?;
         database.psql("CREATE PUBLICATION bench FOR TABLE t")?;
         database.psql(&format!("SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')"))?;
-        database.psql(LOAD)?;
+        database.psql(&load())?;
         eprintln!("bench: writing {} changes", args.changes);
         database.psql(&format!("CALL load({})", args.changes / 100))?;
         database.psql("CHECKPOINT")?;

@@ -18,7 +18,7 @@ const TICKS: f64 = 100.0;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Cost {
     pub(super) seconds: f64,
-    /// CPU-seconds of the command.
+    /// CPU-seconds of the command and of what it has started.
     pub(super) cpu: f64,
     /// CPU-seconds of the server's processes that ended meanwhile: the walsender.
     pub(super) server_cpu: f64,
@@ -67,7 +67,7 @@ pub(super) fn run(mut command: Command, postgres: &Postgres) -> Result<Cost> {
     let cpu = loop {
         let fields = stat(pid)?;
         if fields.first().is_some_and(|state| state == "Z") {
-            break ticks(&fields, 11..13);
+            break ticks(&fields, 11..15);
         }
         rss_mib = rss_mib.max(rss(pid).unwrap_or_default());
         if began.elapsed() > LIMIT {
