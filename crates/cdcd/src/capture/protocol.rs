@@ -19,7 +19,7 @@ pub(super) struct Protocol {
 }
 
 /// New options apply from the next transaction: one that is half done goes on with the options that it began with.
-/// `has_refused` says that a transaction came which protocol 2 cannot tell.
+/// `has_refused` says that a transaction came which only protocol 1 can tell.
 ///
 /// # Errors
 /// Streaming is demanded and impossible.
@@ -66,9 +66,15 @@ fn impossible(server_version: u32) -> Failure {
     .hint("set cdcd.streaming=auto, and leave streaming and proto_version out of slot.stream.params")
 }
 
-/// Whether a transaction came that only protocol 1 can tell.
+/// Whether a transaction came that only protocol 1 can tell: by what is in it, or because the server lost its catalog
+/// while it decoded a transaction in progress. That one is an internal error of its own: "could not map filenode", where
+/// rolled back DDL is followed by DDL on the same table (PostgreSQL 14 to 18).
 pub(super) fn is_unstreamable(failure: &Failure) -> bool {
-    failure.error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::Unstreamable { .. })))
+    failure.error.chain().any(|cause| {
+        let is_internal = |error: &cdcd_postgres::Error| error.code() == Some("XX000");
+        matches!(cause.downcast_ref(), Some(Error::Unstreamable { .. }))
+            || cause.downcast_ref().is_some_and(is_internal)
+    })
 }
 
 fn is_streamed(options: &str) -> bool {

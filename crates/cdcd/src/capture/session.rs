@@ -39,7 +39,9 @@ pub(super) struct Life {
     pub(super) ran_since_failure: bool,
     /// `--endpos now`, resolved by the first life.
     end: Option<Lsn>,
-    /// A transaction came that only protocol 1 can tell.
+    /// Transactions are received in progress.
+    is_streaming: bool,
+    /// One came that only protocol 1 can tell.
     has_refused_streaming: bool,
     /// Schema ids do not change from life to life.
     schemas: Option<Schemas>,
@@ -75,7 +77,8 @@ pub(super) async fn run(
             let position = Store::new(settings).peek(settings).await;
             Err(takeover::judge_guard(settings, failure, position))
         }
-        Err(mut failure) if protocol::is_unstreamable(&failure) && !life.has_refused_streaming => {
+        Err(mut failure) if life.is_streaming && protocol::is_unstreamable(&failure) => {
+            tracing::warn!("from here on each transaction is received after its commit (protocol 1)");
             life.has_refused_streaming = true;
             failure.transient = true;
             Err(failure)
@@ -92,6 +95,7 @@ async fn open_and_run(
 ) -> Result<(), Failure> {
     let store = Store::new(settings);
     life.has_claimed = false;
+    life.is_streaming = false;
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
@@ -147,6 +151,7 @@ async fn open_and_run(
         };
     }
     let protocol = protocol::choose(settings, server_version, life.has_refused_streaming, position.as_ref())?;
+    life.is_streaming = protocol.spool.is_some();
     let mut identity = identity(&control, &system, &decision, &protocol.stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);

@@ -79,11 +79,12 @@ fn history(bench: &Bench) {
         rows("a", 2000, "gone"),
         "ALTER TABLE a ADD COLUMN gone int DEFAULT 1;\n".to_owned(),
         rows("a", 2000, "gone"),
-        "SAVEPOINT inner; TRUNCATE a; RELEASE inner;\n".to_owned(),
+        "SAVEPOINT deep; TRUNCATE a; RELEASE deep;\n".to_owned(),
         "ROLLBACK TO s;\n".to_owned(),
         rows("a", 500, "kept"),
-        "ALTER TABLE a ADD COLUMN added text DEFAULT 'new';\n".to_owned(),
-        rows("a", 2000, "kept with"),
+        rows("e", 2000, "kept"),
+        "ALTER TABLE e ADD COLUMN added text DEFAULT 'new';\n".to_owned(),
+        rows("e", 2000, "kept with"),
         "UPDATE a SET v = v || '!' WHERE id % 3 = 0; DELETE FROM a WHERE id % 7 = 0;\n".to_owned(),
         "COMMIT;\n".to_owned(),
     ];
@@ -112,17 +113,21 @@ fn printed(bench: &Bench, folder: &Folder, streaming: &str) -> Vec<Value> {
         ("cdcd.spool.dir", folder.text()),
     ]);
     let output = bench.run(&connector, &["--endpos", "now", "--output", "stdout"]);
-    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(output.status.success(), "cdcd.streaming={streaming}: {}", stderr(&output));
     let line = |line: &str| {
         let mut record: Value = serde_json::from_str(line).unwrap();
-        if let Some(value) = record["value"].as_object_mut()
-            && value.contains_key("op")
+        let headers = record["headers"].as_array_mut().unwrap();
+        let run = headers.iter().position(|header| header == "__debezium.context.runId");
+        if let Some(place) = run {
+            headers.drain(place..place + 2);
+        }
+        let mut event: Value = record["payload"].as_str().map_or(Value::Null, |text| text.parse().unwrap());
+        if let Some(event) = event.as_object_mut()
+            && event.contains_key("op")
         {
-            ["ts_ms", "ts_us", "ts_ns"].iter().for_each(|name| drop(value.remove(*name)));
+            ["ts_ms", "ts_us", "ts_ns"].iter().for_each(|name| drop(event.remove(*name)));
         }
-        if let Some(headers) = record["headers"].as_object_mut() {
-            headers.remove("__debezium.context.runId");
-        }
+        record["payload"] = event;
         record
     };
     String::from_utf8(output.stdout).unwrap().lines().map(line).collect()
@@ -133,23 +138,23 @@ fn streamed_transactions(bench: &Bench) -> i64 {
     // The server's statistics come a little later.
     let count = wait_until("statistics of the slot", LIMIT, || {
         let count: i64 = bench.psql(&sql).parse()?;
-        Ok((count > 0).then_some(count))
+        Ok((count >= 2).then_some(count))
     });
     count.unwrap()
 }
 
 fn streamed_is_whole(major: u16) {
     let (bench, folder) = bench("streamed", major);
-    for table in ["a", "b", "c", "d"] {
+    for table in ["a", "b", "c", "d", "e"] {
         bench.psql(&format!("CREATE TABLE {table} (id serial PRIMARY KEY, v text)"));
     }
     assert!(printed(&bench, &folder, "off").is_empty());
     history(&bench);
     let whole = printed(&bench, &folder, "off");
     let streamed = printed(&bench, &folder, "on");
-    assert!(streamed_transactions(&bench) >= 3, "the server streamed nothing");
+    assert!(streamed_transactions(&bench) >= 2);
     assert!(whole.len() > 10_000, "{} records", whole.len());
-    assert!(!whole.iter().any(|record| record["value"]["after"]["v"].to_string().contains("gone")));
+    assert!(!whole.iter().any(|record| record["payload"]["after"]["v"].to_string().contains("gone")));
     assert_eq!(whole.len(), streamed.len());
     for (whole, streamed) in whole.iter().zip(&streamed) {
         assert_eq!(whole, streamed);
@@ -275,6 +280,35 @@ fn a_long_transaction_survives_restarts_between_its_blocks() {
     assert!(folder.files().is_empty());
 }
 
+/// Of a streamed transaction whose rolled back DDL is followed by DDL on the same table the server may lose the catalog
+/// ("could not map filenode", 14 to 18, while it decodes behind the session): it is received whole then.
+#[test]
+fn a_transaction_that_the_server_cannot_stream_is_received_whole() {
+    let (bench, folder) = bench("streamed_lost", 18);
+    bench.psql("CREATE TABLE t (id bigserial PRIMARY KEY, v text)");
+    let connector = bench.connector(&[("snapshot.mode", "no_data"), ("cdcd.spool.dir", folder.text())]);
+    bench.catch_up(&connector);
+    bench.psql("INSERT INTO t(v) VALUES ('before')");
+    let script = [
+        "BEGIN;\n".to_owned(),
+        rows("t", 2000, "a"),
+        "SAVEPOINT s; TRUNCATE t;\n".to_owned(),
+        rows("t", 2000, "gone"),
+        "ROLLBACK TO s;\n".to_owned(),
+        rows("t", 2000, "b"),
+        "ALTER TABLE t ADD COLUMN added int;\n".to_owned(),
+        rows("t", 2000, "c"),
+        "COMMIT;\n".to_owned(),
+    ];
+    at_once(&bench, &[script.concat()]);
+    let output = bench.run(&connector, &["--endpos", "now"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("could not map"), "{}", stderr(&output));
+    let counts = deliveries(&bench.topic("public.t"));
+    assert_eq!(counts.len(), 6001);
+    assert!(counts.values().all(|count| *count == 1));
+}
+
 /// The server does not say to which subtransaction a streamed message belongs: such a transaction is received whole.
 #[test]
 fn a_message_in_a_rolled_back_subtransaction_is_not_delivered() {
@@ -293,7 +327,7 @@ fn a_message_in_a_rolled_back_subtransaction_is_not_delivered() {
     let output = bench.run(&connector, &["--endpos", "now"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("does not tell apart"), "{}", stderr(&output));
-    assert_eq!(bench.count("public.t"), 6001 - 1);
+    assert_eq!(deliveries(&bench.topic("public.t")).len(), 3000);
     let messages = bench.topic("message");
     let contents: Vec<&Value> =
         messages.iter().map(|record| &record.payload().unwrap()["message"]["content"]).collect();
