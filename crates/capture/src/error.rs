@@ -79,18 +79,15 @@ pub enum Error {
     /// What was kept of a transaction in progress cannot be kept or given back.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// A streamed transaction has a logical decoding message and a rolled back subtransaction behind it. The server
-    /// names the top-level transaction with the message (pgoutput, PostgreSQL 14 to 18), so whether it was rolled back,
-    /// too, is not to be known: protocol 1 tells.
-    #[error(
-        "at {lsn}: transaction {xid} has logical decoding messages and rolled back subtransactions, which protocol 2 \
-         does not tell apart"
-    )]
+    /// A transaction that protocol 2 does not tell in full; protocol 1 does.
+    #[error("at {lsn}: transaction {xid} {what}, which protocol 2 does not tell in full")]
     Unstreamable {
         /// Top-level transaction.
         xid: u32,
-        /// Its commit.
+        /// Where in the log.
         lsn: Lsn,
+        /// What is special about it.
+        what: &'static str,
     },
     /// A stored position that cannot be read.
     #[error("the stored position is unreadable: {0}")]

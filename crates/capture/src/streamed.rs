@@ -48,9 +48,9 @@ struct InProgress {
     bytes: u64,
     /// Subtransactions that were rolled back.
     aborted: BTreeSet<u32>,
-    has_origin: bool,
     has_messages: bool,
-    /// A logical decoding message may or may not have been rolled back: see [`Error::Unstreamable`].
+    /// Whether a logical decoding message was rolled back is not to be known. The server gives a streamed one the
+    /// top-level transaction (pgoutput, PostgreSQL 14 to 18), also if it is of a subtransaction.
     is_ambiguous: bool,
 }
 
@@ -143,11 +143,8 @@ impl Streams {
         };
         match tag {
             b'I' | b'U' | b'D' | b'T' | b'M' | b'R' | b'Y' => {}
-            b'O' => {
-                self.progress(xid, data.wal_start)?.has_origin = true;
-                self.gather(xid, xid, data.wal_start, (tag, rest), None)?;
-                return Ok(true);
-            }
+            // In a stream the server leaves out where the commit is on the origin (pgoutput, PostgreSQL 14 to 18).
+            b'O' => return Err(unstreamable(xid, data.wal_start, "came from a replication origin")),
             b'E' => return Ok(false),
             _ => return broken("a message that cannot stand inside of a streamed block"),
         }
@@ -218,7 +215,8 @@ impl Streams {
             return Err(protocol(lsn, &format!("a streamed transaction {xid} commits that did not begin")));
         };
         if transaction.is_ambiguous {
-            return Err(Error::Unstreamable { xid, lsn: commit.commit_lsn });
+            let what = "has logical decoding messages and rolled back subtransactions";
+            return Err(unstreamable(xid, commit.commit_lsn, what));
         }
         self.chunk.rewind();
         self.playback = Some(Playback { xid, commit, transaction, phase: Phase::Find, last: None });
@@ -354,13 +352,10 @@ impl Playback {
         }
     }
 
-    /// Begin as the server sends it in protocol 1: where the first change is, and nowhere if an origin follows.
-    fn begin(&self, first: Lsn) -> Step<'static> {
+    /// Begin as the server sends it in protocol 1: where the first change is.
+    fn begin(&self, lsn: Lsn) -> Step<'static> {
         let Commit { commit_lsn, committed_at, .. } = self.commit;
-        Step::Begin {
-            begin: Begin { final_lsn: commit_lsn, committed_at, xid: self.xid },
-            lsn: if self.transaction.has_origin { Lsn::ZERO } else { first },
-        }
+        Step::Begin { begin: Begin { final_lsn: commit_lsn, committed_at, xid: self.xid }, lsn }
     }
 }
 
@@ -458,6 +453,11 @@ fn corrupt(xid: u32, what: &str) -> Error {
                cdcd.spool.dir, or set cdcd.streaming=off to do without one"
             .to_owned(),
     })
+}
+
+#[cold]
+fn unstreamable(xid: u32, lsn: Lsn, what: &'static str) -> Error {
+    Error::Unstreamable { xid, lsn, what }
 }
 
 #[cold]
