@@ -1,4 +1,5 @@
 mod rowless;
+mod streaming;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,6 +32,7 @@ use crate::reread::{Keep, Reread};
 use crate::row_change::{EventId, Writer};
 use crate::snapshot::{Feed, Held, Reading, SnapshotTable};
 use crate::stats::Stats;
+use crate::streamed::Streams;
 use crate::transaction::{Replay, Transaction, unix_us};
 use crate::trees::{self, Transformer};
 
@@ -78,6 +80,9 @@ pub struct Capture {
     decoder: Decoder,
     copy_row: CopyRow,
     engine: Engine,
+    streams: Streams,
+    /// Descriptions that a streamed transaction has put away until its end.
+    superseded: BTreeMap<u32, TableShape>,
 }
 
 struct Engine {
@@ -168,6 +173,8 @@ impl Capture {
         let mut capture = Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
+            streams: Streams::default(),
+            superseded: BTreeMap::new(),
             engine: Engine {
                 context,
                 tables: Tables::default(),
@@ -213,11 +220,18 @@ impl Capture {
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
         debug_assert!(self.engine.schema_requests.is_empty(), "a schema waits for its id");
+        debug_assert!(!self.streams.is_playing(), "a streamed transaction is not played back to its end");
         self.engine.broken.take().map_or(Ok(()), Err)?;
-        let message =
-            self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
         self.engine.stats.message_bytes += data.body.len() as u64;
+        if self.streams.in_block() && self.streams.keep(data)? {
+            return Ok(());
+        }
+        let message =
+            self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
+        if streaming::handle(&mut self.streams, &message, data.wal_start)? {
+            return Ok(());
+        }
         self.engine.apply(&message, data, now_ns)
     }
 
@@ -457,7 +471,7 @@ impl Capture {
 
     /// Whether a transaction is being received.
     pub fn in_transaction(&self) -> bool {
-        self.engine.transaction.is_some()
+        self.engine.transaction.is_some() || self.streams.is_playing()
     }
 
     /// Counters.
@@ -676,27 +690,7 @@ impl Engine {
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
-        let shape = TableShape::from_relation(relation);
-        self.tables.last = None;
-        if let Some(reread) = &mut self.reread {
-            reread.relation(&shape)?;
-        }
-        if let Some(known) = self.tables.by_oid.get(&shape.oid)
-            && known.shape == shape
-        {
-            return Ok(());
-        }
-        if !self.config.filters.captures(&shape.schema, &shape.table) {
-            self.tables.by_oid.insert(shape.oid, Known { shape, plan: None });
-            return Ok(());
-        }
-        let request = CatalogRequest {
-            relation: shape.oid,
-            table: shape.full_name(),
-            type_oids: shape.columns.iter().map(|column| column.type_oid).collect(),
-        };
-        self.catalog_request = Some((shape, request));
-        Ok(())
+        self.describe(TableShape::from_relation(relation))
     }
 
     fn plan_table(&mut self, shape: TableShape, facts: &TableFacts) -> Result<usize, Error> {

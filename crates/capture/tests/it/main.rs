@@ -7,4 +7,5 @@ mod events;
 mod harness;
 mod rowless;
 mod snapshot;
+mod streamed;
 mod transforms;

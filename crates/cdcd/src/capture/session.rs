@@ -18,10 +18,11 @@ use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
 use super::schemas::Schemas;
 use super::snapshot::{self, Attempt, Ended, Prepared};
+use super::spool::FileSpool;
 use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind, now_ns, takeover};
+use super::{CaptureOptions, EndPosition, OutputKind, now_ns, protocol, takeover};
 use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -38,6 +39,10 @@ pub(super) struct Life {
     pub(super) ran_since_failure: bool,
     /// `--endpos now`, resolved by the first life.
     end: Option<Lsn>,
+    /// Transactions are received in progress.
+    is_streaming: bool,
+    /// One came that only protocol 1 can tell.
+    has_refused_streaming: bool,
     /// Schema ids do not change from life to life.
     schemas: Option<Schemas>,
 }
@@ -54,6 +59,7 @@ struct Session<'s> {
     identity: Identity,
     /// As the position keeps them.
     stream_options: String,
+    spool: Option<FileSpool>,
     server_version: u32,
     tables: Vec<Table>,
 }
@@ -71,6 +77,12 @@ pub(super) async fn run(
             let position = Store::new(settings).peek(settings).await;
             Err(takeover::judge_guard(settings, failure, position))
         }
+        Err(mut failure) if life.is_streaming && protocol::is_unstreamable(&failure) => {
+            tracing::warn!("from here on each transaction is received after its commit (protocol 1)");
+            life.has_refused_streaming = true;
+            failure.transient = true;
+            Err(failure)
+        }
         outcome => outcome,
     }
 }
@@ -83,6 +95,7 @@ async fn open_and_run(
 ) -> Result<(), Failure> {
     let store = Store::new(settings);
     life.has_claimed = false;
+    life.is_streaming = false;
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
@@ -137,9 +150,9 @@ async fn open_and_run(
             Some(EndPosition::Now) => Some(slot::current_wal_flush_lsn(&control).await?),
         };
     }
-    let stream_options = settings.stream_options(server_version).text();
-    let stream_options = start::replayed_options(stream_options, position.as_ref());
-    let mut identity = identity(&control, &system, &decision, &stream_options).await?;
+    let protocol = protocol::choose(settings, server_version, life.has_refused_streaming, position.as_ref())?;
+    life.is_streaming = protocol.spool.is_some();
+    let mut identity = identity(&control, &system, &decision, &protocol.stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
     identity.writer_epoch = position.as_ref().map_or(1, |position| position.writer_epoch);
@@ -154,7 +167,8 @@ async fn open_and_run(
         output,
         store,
         identity,
-        stream_options,
+        stream_options: protocol.stream_options,
+        spool: protocol.spool,
         server_version,
         tables,
     };
@@ -173,6 +187,9 @@ impl Session<'_> {
         life.ran_since_failure = true;
         let start = prepared.start(self.status_interval().await?, self.identity.lineage);
         let mut capture = Capture::new(self.settings.capture.clone(), start)?;
+        if let Some(spool) = self.spool.take() {
+            capture = capture.with_spool(Box::new(spool));
+        }
         let schemas = match &mut life.schemas {
             Some(schemas) => schemas,
             none => none.insert(Schemas::new(self.settings)?),

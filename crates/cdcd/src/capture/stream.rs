@@ -26,6 +26,8 @@ const BUSY_TICK: Duration = Duration::from_millis(5);
 const IDLE_TICK: Duration = Duration::from_millis(50);
 /// How long Kafka may take for what was read before a stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// Messages played back of a streamed transaction before other work is looked after, most of which may be skipped.
+const PLAYED_MAX: usize = 20_000;
 /// How often to ask the server for a keepalive while waiting for an end position.
 const ASK_INTERVAL_NS: i64 = 100_000_000;
 
@@ -83,7 +85,13 @@ impl Stream<'_> {
     /// Feeds frames that have arrived; says whether more may wait in the buffer.
     async fn take_frames(&mut self) -> Result<bool, Failure> {
         let now = now_ns();
-        while self.capture.pending_bytes() < OUTBOX_BYTES_MAX {
+        let mut played = 0;
+        while self.capture.pending_bytes() < OUTBOX_BYTES_MAX && played < PLAYED_MAX {
+            if self.capture.handle_spooled(now)? {
+                played += 1;
+                self.answer().await?;
+                continue;
+            }
             match self.connection.next_copy()? {
                 None => return Ok(false),
                 Some(CopyMessage::Done) => {
@@ -107,13 +115,18 @@ impl Stream<'_> {
                     }
                 },
             }
-            if let Some(request) = self.capture.poll_catalog_request() {
-                let facts = catalog::answer(self.control, request).await?;
-                self.capture.handle_catalog(&facts)?;
-            }
-            self.schemas.answer(self.capture).await?;
+            self.answer().await?;
         }
         Ok(true)
+    }
+
+    /// Answers what the last message asked for.
+    async fn answer(&mut self) -> Result<(), Failure> {
+        if let Some(request) = self.capture.poll_catalog_request() {
+            let facts = catalog::answer(self.control, request).await?;
+            self.capture.handle_catalog(&facts)?;
+        }
+        self.schemas.answer(self.capture).await
     }
 
     /// Waits for bytes or the end of a commit, but not longer than timers can. If records wait that nobody takes,

@@ -244,6 +244,9 @@ pub const SOURCE: &[Known] = &[
     yes("cdcd.retry.budget.ms"),
     yes("cdcd.delivery"),
     yes("cdcd.headers"),
+    yes("cdcd.streaming"),
+    yes("cdcd.spool.dir"),
+    yes("cdcd.spool.max.bytes"),
     refused("cdcd.require.durable", "false", NOT_YET),
 ];
 

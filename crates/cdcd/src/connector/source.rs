@@ -23,6 +23,7 @@ use super::converter;
 use super::known::report_unused;
 use super::known_source::SOURCE;
 use super::properties::{Properties, PropertyError};
+use super::streaming::StreamingSettings;
 
 /// The connector that we stand in for, as `source.version` names it.
 const CONNECTOR_VERSION: &str = "3.6.3.Final";
@@ -144,6 +145,8 @@ pub struct SourceSettings {
     pub publication: PublicationSettings,
     /// Snapshot.
     pub snapshot: SnapshotSettings,
+    /// How transactions in progress are received.
+    pub streaming: StreamingSettings,
     /// `status.update.interval.ms`
     pub status_interval: Duration,
     /// Settings of the producer.
@@ -205,6 +208,7 @@ impl SourceSettings {
             slot: slot(properties)?,
             publication: publication(properties)?,
             snapshot: snapshot(properties)?,
+            streaming: StreamingSettings::new(properties)?,
             status_interval: milliseconds(properties, "status.update.interval.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
             producer: client("producer")?,
