@@ -36,6 +36,8 @@ use topics::Record;
 
 /// A worker, two brokers and a server carry this many cases on two cores; more only wait for each other.
 const JOBS_MAX: usize = 8;
+/// Random workloads of a full sweep: with them it compares well over 100,000 events a release.
+const SEEDS_FULL: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// What is run if nothing else is asked for: all scenarios, the option sets that touch every mode once.
 #[derive(clap::Args)]
@@ -49,9 +51,9 @@ pub(crate) struct Args {
     /// Only this option set, or "all"; repeatable
     #[arg(long, value_name = "NAME")]
     options: Vec<String>,
-    /// A random workload from this seed on top of the scenarios
+    /// A random workload from this seed on top of the scenarios; repeatable (--full: 1 to 10 unless given)
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    seed: Vec<u64>,
     /// All scenarios under the few option sets that touch every mode once
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -83,11 +85,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     let opponent = if args.control { Opponent::Control } else { Opponent::Ours };
     let mut scenarios = scenario::load()?;
-    if let Some(seed) = args.seed {
-        println!("seed {seed}");
-        scenarios.push(random::scenario(seed));
-    }
+    let seeds = seeds(args);
+    scenarios.extend(seeds.iter().copied().map(random::scenario));
     let cases = cases(args, &scenarios)?;
+    println!(
+        "PostgreSQL {}, {} option sets, seeds {seeds:?}, {} cases",
+        args.pg,
+        option_sets(args)?.len(),
+        cases.len()
+    );
     let stage = Stage::start(args.pg, opponent, args.keep)?;
     let mut report = Report::new(args.examples);
     let mut mutations = mutate::Tally::default();
@@ -110,6 +116,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("records differ");
     }
     Ok(())
+}
+
+/// Seeds of the random workloads.
+fn seeds(args: &Args) -> Vec<u64> {
+    if args.seed.is_empty() && args.full { SEEDS_FULL.collect() } else { args.seed.clone() }
 }
 
 /// What the reference wrote, in full.
