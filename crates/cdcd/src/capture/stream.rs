@@ -134,6 +134,7 @@ impl Stream<'_> {
     async fn look_after(&mut self) -> Result<(), Failure> {
         let now = now_ns();
         self.capture.handle_timer(now);
+        self.schemas.answer(self.capture).await?;
         self.watch.look(self.settings, self.control, now).await?;
         if let Some(update) = self.capture.poll_status_update(now) {
             // What is not durable is not ours to let the server forget.

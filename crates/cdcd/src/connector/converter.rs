@@ -90,13 +90,7 @@ pub(super) fn read(properties: &Properties, key: &str) -> Result<Chosen, Propert
             ((Converter::Avro(options), Some(registry)), AVRO_OPTIONS)
         }
         Some(STRING | "StringConverter") => ((Converter::Text, None), STRING_OPTIONS),
-        Some(BYTES | "ByteArrayConverter") => {
-            return Err(PropertyError::new(
-                key,
-                "ByteArrayConverter takes bytes only, and a change event is a struct",
-            )
-            .hint(format!("use {JSON}, {AVRO} or {STRING}")));
-        }
+        Some(BYTES | "ByteArrayConverter") => ((Converter::Bytes, None), &[][..]),
         Some(other) => {
             return Err(PropertyError::new(key, format!("converter '{other}' is not supported"))
                 .hint(format!("supported: {JSON}, {AVRO}, {STRING}, and {BYTES} where records are bytes")));
@@ -263,7 +257,6 @@ mod tests {
         for class in [JSON, AVRO, STRING, BYTES] {
             check(&unknown, "value.converter", class);
         }
-        check(&[("value.converter", BYTES)], "value.converter", "struct");
         check(&[("value.converter", AVRO)], "value.converter.schema.registry.url", "registry");
         let with_url = |key: &'static str, value: &'static str| {
             [("value.converter", AVRO), ("value.converter.schema.registry.url", "http://a"), (key, value)]

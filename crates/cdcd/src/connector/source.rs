@@ -384,10 +384,14 @@ fn transforms(properties: &Properties, converters: [Converter; 2]) -> Result<Cha
         problem: error.problem,
         hint: error.hint,
     })?;
-    let is_json = converters.iter().all(|converter| matches!(converter, Converter::Json(_)));
-    if !chain.is_empty() && !is_json {
-        return Err(PropertyError::new("transforms", "transforms work with JsonConverter only so far")
-            .hint("set key.converter and value.converter to JsonConverter, or leave transforms out"));
+    for (converter, key) in converters.iter().zip(["key.converter", "value.converter"]) {
+        if chain.is_empty() && *converter == Converter::Bytes {
+            return Err(PropertyError::new(
+                key,
+                "ByteArrayConverter takes bytes only, and a change event is a struct",
+            )
+            .hint("use JsonConverter, AvroConverter or StringConverter, or transforms that take bytes out of the event"));
+        }
     }
     Ok(chain)
 }

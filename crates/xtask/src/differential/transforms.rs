@@ -432,7 +432,21 @@ const DEVIATING: [&str; 9] = [
     "unknown_arrays",
 ];
 
-/// All of them.
+/// Those of [`for_all`] that run in Avro too: unwrapped, renamed, through the tree as they are.
+const IN_AVRO: [&str; 5] = ["unwrap", "unwrap-rewrite", "unwrap-to-tombstone", "header-tree", "route"];
+
+/// Sets to be run in Avro as well.
+pub(super) fn in_avro() -> Vec<OptionSet> {
+    let all = for_all().into_iter().filter(|set| IN_AVRO.contains(&set.name.as_str()));
+    [all.map(|set| set.except(&DEVIATING)).collect(), for_tables(), for_routers()].concat()
+}
+
+/// Sets to be run as text as well.
+pub(super) fn in_text() -> Vec<OptionSet> {
+    [for_tables(), for_routers()].concat()
+}
+
+/// All of them, in JSON.
 pub(super) fn sets() -> Vec<OptionSet> {
     let all = for_all().into_iter().map(|set| set.except(&DEVIATING)).collect();
     [all, for_tables(), for_routers()].concat()
