@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cases.len()
     );
     let stage = Stage::start(args.pg, opponent, args.keep)?;
-    let mut report = Report::new(args.examples);
+    let mut report = Report::new(args.examples, opponent);
     let mut mutations = mutate::Tally::default();
     run_all(&stage, &cases, args.jobs, |case, sides, took| {
         show(&args.show, &sides[0].records);

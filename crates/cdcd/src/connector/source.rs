@@ -863,25 +863,117 @@ mod tests {
     }
 
     #[test]
-    fn transforms_are_refused_with_another_converter_than_json() {
-        let unwrap = [
-            ("transforms", "unwrap"),
-            ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState"),
-        ];
-        let (registry, string) = ("http://registry:8081", "org.apache.kafka.connect.storage.StringConverter");
-        let avro = "io.confluent.connect.avro.AvroConverter";
+    fn transforms_go_with_every_converter_and_bytes_with_nothing_else() {
+        let unwrap = [("transforms", "u"), ("transforms.u.type", "ExtractNewRecordState")];
+        let (avro, url) = ("io.confluent.connect.avro.AvroConverter", "http://registry:8081");
+        let bytes = "org.apache.kafka.connect.converters.ByteArrayConverter";
         for converter in [
-            &[("key.converter", string)][..],
-            &[("value.converter", string)],
-            &[("key.converter", avro), ("key.converter.schema.registry.url", registry)],
-            &[("value.converter", avro), ("value.converter.schema.registry.url", registry)],
+            &[("key.converter", "org.apache.kafka.connect.storage.StringConverter")][..],
+            &[("value.converter", avro), ("value.converter.schema.registry.url", url)],
+            &[("value.converter", bytes)],
         ] {
-            let message = error(&[&unwrap[..], converter].concat());
-            let expected = "transforms: transforms work with JsonConverter only so far";
-            assert!(message.starts_with(expected), "{message}");
-            assert!(SourceSettings::new(&properties(converter), KafkaNeed::Required).is_ok());
+            let all = [&unwrap[..], converter].concat();
+            assert!(SourceSettings::new(&properties(&all), KafkaNeed::Required).is_ok(), "{converter:?}");
         }
-        assert!(SourceSettings::new(&properties(&unwrap), KafkaNeed::Required).is_ok());
+        let message = error(&[("key.converter", bytes)]);
+        assert!(message.starts_with("key.converter: ByteArrayConverter takes bytes only"), "{message}");
+    }
+
+    #[test]
+    fn the_server_is_reached_as_the_properties_say() {
+        let settings = |pairs: &[(&str, &str)]| SourceSettings::new(&properties(pairs), KafkaNeed::Required);
+        let given = settings(&[
+            ("database.sslmode", "verify-full"),
+            ("database.sslrootcert", "ca.pem"),
+            ("database.sslcert", "me.pem"),
+            ("database.sslkey", "me.key"),
+            ("driver.channelBinding", "require"),
+            ("database.query.timeout.ms", "0"),
+            ("database.connection.timeout.ms", "1500"),
+        ])
+        .unwrap();
+        let file = |name: &str| Some(std::path::PathBuf::from(name));
+        assert_eq!(given.database.ssl_mode, SslMode::VerifyFull);
+        assert_eq!(given.database.ssl_root_cert, file("ca.pem"));
+        assert_eq!(given.database.ssl_cert, file("me.pem"));
+        assert_eq!(given.database.ssl_key, file("me.key"));
+        assert_eq!(given.database.channel_binding, ChannelBinding::Require);
+        assert_eq!(given.query_timeout, None);
+        assert_eq!(given.database.connect_timeout, Duration::from_millis(1500));
+        let other = settings(&[]).unwrap();
+        assert_eq!(other.query_timeout, Some(Duration::from_secs(600)));
+        assert_eq!(other.database.channel_binding, ChannelBinding::Prefer);
+        assert!(error(&[("driver.channelBinding", "maybe")]).starts_with("driver.channelBinding"));
+    }
+
+    #[test]
+    fn the_slot_is_used_as_the_properties_say() {
+        let slot = |pairs: &[(&str, &str)]| {
+            SourceSettings::new(&properties(pairs), KafkaNeed::Required).unwrap().slot
+        };
+        let given = slot(&[
+            ("slot.failover", "true"),
+            ("slot.drop.on.stop", "true"),
+            ("slot.stream.params", "origin=none; two_phase = off"),
+            ("slot.max.retries", "2"),
+            ("slot.retry.delay.ms", "250"),
+            ("offset.mismatch.strategy", "trust_greater_lsn"),
+        ]);
+        assert!(given.failover && given.drop_on_stop);
+        let param = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(given.stream_params, [param("origin", "none"), param("two_phase", "off")]);
+        assert_eq!((given.max_retries, given.retry_delay), (2, Duration::from_millis(250)));
+        assert_eq!(given.mismatch, MismatchStrategy::TrustSlot);
+        let other = slot(&[("offset.mismatch.strategy", "trust_offset")]);
+        assert!(!other.failover && !other.drop_on_stop && other.stream_params.is_empty());
+        assert_eq!((other.max_retries, other.retry_delay), (6, Duration::from_secs(10)));
+        assert_eq!(other.mismatch, MismatchStrategy::Stop);
+        assert!(error(&[("slot.stream.params", "origin")]).starts_with("slot.stream.params"));
+    }
+
+    #[test]
+    fn heartbeats_go_where_the_properties_say() {
+        let topic = |pairs: &[(&str, &str)]| {
+            let pairs = [&[("heartbeat.interval.ms", "250")], pairs].concat();
+            let settings = SourceSettings::new(&properties(&pairs), KafkaNeed::Required).unwrap();
+            let heartbeat = settings.capture.heartbeat.unwrap();
+            assert_eq!(heartbeat.interval_ns, 250_000_000);
+            heartbeat.topic
+        };
+        assert_eq!(topic(&[]), "__debezium-heartbeat.cdc");
+        assert_eq!(topic(&[("topic.heartbeat.prefix", "beats")]), "beats.cdc");
+        assert_eq!(topic(&[("topic.heartbeat.prefix", "beats"), ("topic.heartbeat.name", "one")]), "one");
+        let off = SourceSettings::new(&properties(&[]), KafkaNeed::Required).unwrap();
+        assert!(off.capture.heartbeat.is_none());
+    }
+
+    #[test]
+    fn built_in_tables_are_left_alone_unless_they_are_asked_for() {
+        for (value, expected) in [("true", false), ("false", true)] {
+            let settings =
+                SourceSettings::new(&properties(&[("table.ignore.builtin", value)]), KafkaNeed::Required);
+            let filters = settings.unwrap().capture.filters;
+            assert_eq!(filters.captures("public", "spatial_ref_sys"), expected);
+            assert!(filters.captures("public", "mine"));
+        }
+    }
+
+    #[test]
+    fn clients_are_overridden_apart() {
+        let pairs = [
+            ("producer.override.linger.ms", "7"),
+            ("consumer.override.fetch.min.bytes", "2"),
+            ("admin.override.request.timeout.ms", "1234"),
+        ];
+        let settings = SourceSettings::new(&properties(&pairs), KafkaNeed::Required).unwrap();
+        let has =
+            |config: &ClientConfig, value: &str| format!("{config:?}").contains(&format!("\"{value}\""));
+        let clients = [&settings.producer, &settings.consumer, &settings.admin];
+        for (at, value) in ["7", "2", "1234"].into_iter().enumerate() {
+            for (index, client) in clients.iter().enumerate() {
+                assert_eq!(has(client, value), index == at, "{value} in {client:?}");
+            }
+        }
     }
 
     /// The shop pipeline's connector as it is described in three places, apart from the password.

@@ -383,7 +383,14 @@ fn for_routers() -> Vec<OptionSet> {
         .only(&["transforms"]),
         OptionSet::new(
             "logical-plain",
-            &[&logical[..], &["transforms.logical.key.enforce.uniqueness=false"]].concat(),
+            &[
+                &logical[..],
+                &[
+                    "transforms.logical.key.enforce.uniqueness=false",
+                    "value.converter.replace.null.with.default=false",
+                ],
+            ]
+            .concat(),
         )
         .only(&["transforms"]),
         OptionSet::new("partition-java", &partition("transforms.part.partition.hash.function=java"))
@@ -438,12 +445,19 @@ const IN_AVRO: [&str; 5] = ["unwrap", "unwrap-rewrite", "unwrap-to-tombstone", "
 /// Sets to be run in Avro as well.
 pub(super) fn in_avro() -> Vec<OptionSet> {
     let all = for_all().into_iter().filter(|set| IN_AVRO.contains(&set.name.as_str()));
-    [all.map(|set| set.except(&DEVIATING)).collect(), for_tables(), for_routers()].concat()
+    let mut sets = [all.map(|set| set.except(&DEVIATING)).collect(), for_tables(), for_routers()].concat();
+    // A hoisted tombstone has no schema: Connect makes one up for it, which no registry that asks for compatibility
+    // takes beside the one before; we refuse to write it.
+    sets.retain(|set| set.name != "hoist");
+    sets
 }
 
-/// Sets to be run as text as well.
+/// Sets to be run as text as well: those in whose text the comparer finds the clocks, and no floats that Java's
+/// releases print in different ways.
 pub(super) fn in_text() -> Vec<OptionSet> {
-    [for_tables(), for_routers()].concat()
+    let mut sets = [for_tables(), for_routers()].concat();
+    sets.retain(|set| !["cast", "flatten", "header-from-envelope"].contains(&set.name.as_str()));
+    sets
 }
 
 /// All of them, in JSON.
