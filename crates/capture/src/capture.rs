@@ -374,14 +374,16 @@ impl Capture {
         self.engine.snapshot.as_ref()
     }
 
-    /// Writes a heartbeat if it is time. To be called now and then.
-    pub fn handle_timer(&mut self, now_ns: i64) {
-        let Some(heartbeat) = &self.engine.config.heartbeat else { return };
+    /// Writes a heartbeat if it is time, and says whether it was. To be called now and then.
+    pub fn handle_timer(&mut self, now_ns: i64) -> bool {
+        let Some(heartbeat) = &self.engine.config.heartbeat else { return false };
         let last = *self.engine.heartbeat_at.get_or_insert(now_ns);
         let due = now_ns >= last.saturating_add(heartbeat.interval_ns);
-        if due && self.engine.transaction.is_none() && self.engine.feed.is_none() {
+        let beats = due && self.engine.transaction.is_none() && self.engine.feed.is_none();
+        if beats {
             self.engine.heartbeat(now_ns);
         }
+        beats
     }
 
     /// Offers waiting records in order; none while a schema waits for its id.

@@ -125,12 +125,6 @@ const REFUSED: &[&str] = &[
     "snapshot.locking.mode",
     // A client key is to be decrypted first.
     "database.sslpassword",
-    // Nobody has asked for them yet.
-    "database.initial.statements",
-    "heartbeat.action.query",
-    "replica.identity.autoset.values",
-    "snapshot.delay.ms",
-    "streaming.delay.ms",
 ];
 
 fn support(key: &str) -> Option<Support> {

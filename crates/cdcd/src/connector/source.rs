@@ -62,6 +62,10 @@ pub struct SnapshotSettings {
     pub tables: NameFilter,
     /// `snapshot.select.statement.overrides`, by `schema.table`.
     pub overrides: BTreeMap<String, String>,
+    /// `snapshot.delay.ms`: wait before it.
+    pub delay: Option<Duration>,
+    /// `streaming.delay.ms`: wait behind it.
+    pub streaming_delay: Option<Duration>,
 }
 
 /// `offset.mismatch.strategy`: what to do when the slot is ahead of the position.
@@ -103,6 +107,30 @@ pub struct PublicationSettings {
     pub via_partition_root: bool,
     /// `publish`, if `skipped.operations` is set explicitly.
     pub publish: Option<String>,
+    /// `replica.identity.autoset.values`
+    pub identities: Vec<IdentityRule>,
+}
+
+/// A replica identity for the tables of a name.
+#[derive(Debug, Clone)]
+pub struct IdentityRule {
+    /// `schema.table`
+    pub table: Regex,
+    /// What it is set to.
+    pub identity: WantedIdentity,
+}
+
+/// A replica identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedIdentity {
+    /// The primary key.
+    Default,
+    /// All columns.
+    Full,
+    /// None.
+    Nothing,
+    /// A unique index of this name.
+    Index(String),
 }
 
 /// `topic.creation.*`: rules in order, the default last. Empty: the broker creates topics by itself.
@@ -153,6 +181,8 @@ pub struct SourceSettings {
     pub exactly_once: ExactlyOnce,
     /// How topics are made.
     pub topic_creation: TopicCreation,
+    /// SQL to be run with each heartbeat (`heartbeat.action.query`).
+    pub heartbeat_action: Option<String>,
     /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
     pub retry_wait: Duration,
     /// How long a dependency may stay away before the process ends with exit 3.
@@ -209,6 +239,7 @@ impl SourceSettings {
             admin: client("admin")?,
             exactly_once: exactly_once(properties)?,
             topic_creation: TopicCreation::new(properties)?,
+            heartbeat_action: properties.non_empty("heartbeat.action.query").map(str::to_owned),
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
             retry_budget: retry_budget(properties)?,
@@ -287,7 +318,18 @@ fn database(properties: &Properties, name: &str) -> Result<cdcd_postgres::Config
         )?,
         connect_timeout: timeout.unwrap_or(Duration::from_secs(30)),
         application_name: format!("cdcd {name}"),
+        initial_statements: statements(
+            properties.non_empty("database.initial.statements").unwrap_or_default(),
+        ),
     })
+}
+
+/// SQL between semicolons; two of them stand for one that is part of a statement.
+fn statements(text: &str) -> Vec<String> {
+    const KEPT: &str = "\u{0}";
+    let parts = text.replace(";;", KEPT);
+    let parts = parts.split(';').map(|part| part.trim().replace(KEPT, ";"));
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 fn client_config(
@@ -698,7 +740,29 @@ fn publication(properties: &Properties) -> Result<PublicationSettings, PropertyE
         )?,
         via_partition_root: properties.boolean("publish.via.partition.root", false)?,
         publish: explicit.then(|| publish.join(", ")),
+        identities: identities(properties)?,
     })
+}
+
+fn identities(properties: &Properties) -> Result<Vec<IdentityRule>, PropertyError> {
+    let key = "replica.identity.autoset.values";
+    let entries = properties.list(key).into_iter();
+    let rule = |entry: String| {
+        let wrong = || {
+            PropertyError::new(key, format!("'{entry}' is not schema.table:IDENTITY"))
+                .hint("identities are DEFAULT, FULL, NOTHING and INDEX name")
+        };
+        let (table, identity) = entry.rsplit_once(':').ok_or_else(wrong)?;
+        let identity = match identity.trim().split_once(' ') {
+            None if identity.trim() == "DEFAULT" => WantedIdentity::Default,
+            None if identity.trim() == "FULL" => WantedIdentity::Full,
+            None if identity.trim() == "NOTHING" => WantedIdentity::Nothing,
+            Some(("INDEX", name)) => WantedIdentity::Index(name.trim().to_owned()),
+            _ => return Err(wrong()),
+        };
+        Ok(IdentityRule { table: anchored(key, table)?, identity })
+    };
+    entries.map(rule).collect()
 }
 
 fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> {
@@ -728,6 +792,8 @@ fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> 
         mode,
         tables: if include.is_empty() { NameFilter::All } else { NameFilter::Include(include) },
         overrides,
+        delay: milliseconds(properties, "snapshot.delay.ms", 0)?,
+        streaming_delay: milliseconds(properties, "streaming.delay.ms", 0)?,
     })
 }
 
@@ -945,6 +1011,32 @@ mod tests {
         assert_eq!(topic(&[("topic.heartbeat.prefix", "beats"), ("topic.heartbeat.name", "one")]), "one");
         let off = SourceSettings::new(&properties(&[]), KafkaNeed::Required).unwrap();
         assert!(off.capture.heartbeat.is_none());
+    }
+
+    #[test]
+    fn statements_end_with_a_semicolon_and_two_are_one() {
+        let given = [("database.initial.statements", "SET a TO 1; SELECT ';;' ;")];
+        let settings = SourceSettings::new(&properties(&given), KafkaNeed::Required).unwrap();
+        assert_eq!(settings.database.initial_statements, ["SET a TO 1", "SELECT ';'"]);
+    }
+
+    #[test]
+    fn identities_are_set_for_tables_by_name() {
+        let given = [(
+            "replica.identity.autoset.values",
+            r"public\.a:FULL, public\.(b|c):INDEX by_name,x\.y:NOTHING",
+        )];
+        let settings = SourceSettings::new(&properties(&given), KafkaNeed::Required).unwrap();
+        let rules = settings.publication.identities;
+        let of = |name: &str| {
+            rules.iter().filter(|r| r.table.is_match(name)).map(|r| &r.identity).collect::<Vec<_>>()
+        };
+        assert_eq!(of("public.a"), [&WantedIdentity::Full]);
+        assert_eq!(of("public.c"), [&WantedIdentity::Index("by_name".to_owned())]);
+        assert_eq!(of("public.ab"), [&WantedIdentity::Nothing; 0]);
+        for wrong in ["public.a", "public.a:full", "public.a:INDEX"] {
+            assert!(error(&[("replica.identity.autoset.values", wrong)]).contains("IDENTITY"), "{wrong}");
+        }
     }
 
     #[test]
