@@ -205,8 +205,9 @@ fn cases<'a>(args: &Args, scenarios: &'a [Scenario]) -> Result<Vec<Case<'a>>> {
     let with_alone = args.options.is_empty() || !args.scenario.is_empty();
     for scenario in chosen.iter().copied().filter(|scenario| with_alone && scenario.alone) {
         for set in &sets {
-            let only_default = args.options.is_empty() && set.name != "default";
-            if !only_default && set.is_for(&scenario.name) && scenario.runs(args.pg, &set.settings) {
+            let is_meant = set.name == "default" || set.only.contains(&scenario.name);
+            let is_chosen = is_meant || !args.options.is_empty();
+            if is_chosen && set.is_for(&scenario.name) && scenario.runs(args.pg, &set.settings) {
                 let name = format!("{}/{}", scenario.name, set.name);
                 cases.push(case(name, vec![scenario], &set.settings, &scenario.set));
             }

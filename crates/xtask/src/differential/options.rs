@@ -179,6 +179,8 @@ pub(super) fn full() -> Vec<OptionSet> {
     text_keys.settings.push(Setting::new("field.name.adjustment.mode", "avro_unicode"));
     sets.push(text_keys);
     sets.extend(transforms::in_avro().into_iter().map(|set| avro(&format!("avro-{}", set.name), set)));
+    let told = ["transaction_metadata", "transaction_messages", "messages_excluded"];
+    sets.push(texts("text-transactions", OptionSet::new("", &[]).only(&told)));
     sets.extend(transforms::in_text().into_iter().map(|set| texts(&format!("text-{}", set.name), set)));
     sets
 }
