@@ -23,6 +23,7 @@ mod text;
 mod time;
 mod timestamp;
 mod unknown;
+mod vector;
 
 use cdcd_debezium::schema::Schema;
 use cdcd_debezium::value::{Literal, ValueWriter};
@@ -162,6 +163,8 @@ fn resolve_by_facts<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Opti
         Some((TypeKind::Base, "ltree")) => Some(text::named(context, "io.debezium.data.Ltree")),
         Some((TypeKind::Base, "geometry")) => Some(geometry::geometry(context)),
         Some((TypeKind::Base, "geography")) => Some(geometry::geography(context)),
+        Some((TypeKind::Base, "halfvec")) => Some(vector::half(context)),
+        Some((TypeKind::Base, "vector")) => Some(vector::map(context)),
         Some((TypeKind::Base, "hstore")) => Some(hstore::map(context)),
         _ if context.modes.include_unknown => Some(unknown::map(oid, context)),
         _ => None,
