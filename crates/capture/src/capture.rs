@@ -151,8 +151,8 @@ impl Capture {
     /// A capture that goes on at `start`.
     ///
     /// # Errors
-    /// [`Error::Position`] if the attempts of a snapshot cannot be read, [`Error::TransformedForm`] if another
-    /// converter than JSON's is to write what `transforms` leave.
+    /// [`Error::Position`] if the attempts of a snapshot cannot be read, [`Error::BytesForm`] if
+    /// ByteArrayConverter is to write what is no bytes.
     pub fn new(config: Config, start: Start) -> Result<Self, Error> {
         let reread = match &start.snapshot {
             Some(progress) => Reread::new(progress)?,
@@ -219,7 +219,7 @@ impl Capture {
     /// definite, and the frame's records are then not to be sent.
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
-        debug_assert!(self.engine.schema_requests.is_empty(), "a schema waits for its id");
+        debug_assert!(self.engine.schema_request().is_none(), "a schema waits for its id");
         debug_assert!(!self.streams.is_playing(), "a streamed transaction is not played back to its end");
         self.engine.broken.take().map_or(Ok(()), Err)?;
         self.engine.stats.messages += 1;
@@ -270,9 +270,10 @@ impl Capture {
     }
 
     /// A schema whose id must be told before the next frame, row or timer: of heartbeats and transactions from the start
-    /// on, of a table once its catalog question is answered or its snapshot begun, of messages when the first has come.
+    /// on, of a table once its catalog question is answered or its snapshot begun, of messages when the first has come;
+    /// of what `transforms` leave when a record of it is there, also behind a row of a snapshot and a timer.
     pub fn poll_schema_request(&self) -> Option<&SchemaRequest> {
-        self.engine.schema_requests.front().map(|(_, request)| request)
+        self.engine.schema_request()
     }
 
     /// The id of the schema that was asked for under `subject`.
@@ -281,7 +282,13 @@ impl Capture {
         let framed = match engine.schema_requests.front() {
             Some((framed, request)) if request.subject == subject => *framed,
             _ => {
-                debug_assert!(false, "no schema of {subject} was asked for");
+                debug_assert!(
+                    engine.schema_request().is_some_and(|request| request.subject == subject),
+                    "no schema of {subject} was asked for"
+                );
+                if let Some(transformer) = &mut engine.transformer {
+                    transformer.answer(id, &mut engine.outbox);
+                }
                 return;
             }
         };
@@ -381,19 +388,24 @@ impl Capture {
         self.engine.snapshot.as_ref()
     }
 
-    /// Writes a heartbeat if it is time. To be called now and then.
-    pub fn handle_timer(&mut self, now_ns: i64) {
-        let Some(heartbeat) = &self.engine.config.heartbeat else { return };
+    /// Writes a heartbeat if it is time, and says whether it was. To be called now and then.
+    pub fn handle_timer(&mut self, now_ns: i64) -> bool {
+        let Some(heartbeat) = &self.engine.config.heartbeat else { return false };
         let last = *self.engine.heartbeat_at.get_or_insert(now_ns);
         let due = now_ns >= last.saturating_add(heartbeat.interval_ns);
-        if due && self.engine.transaction.is_none() && self.engine.feed.is_none() {
+        let beats = due && self.engine.transaction.is_none() && self.engine.feed.is_none();
+        if beats {
             self.engine.heartbeat(now_ns);
         }
+        beats
     }
 
-    /// Offers waiting records in order.
+    /// Offers waiting records in order; none while a schema waits for its id.
     pub fn send_records(&mut self, receiver: impl FnMut(Record<'_>) -> Flow) -> Flow {
         let engine = &mut self.engine;
+        if engine.schema_request().is_some() {
+            return Flow::Full;
+        }
         let (records, bytes) = (engine.outbox.records(), engine.outbox.bytes());
         let flow = engine.outbox.send(&engine.topics, &engine.context, receiver);
         let sent = records - engine.outbox.records();
@@ -521,6 +533,11 @@ impl Capture {
 }
 
 impl Engine {
+    fn schema_request(&self) -> Option<&SchemaRequest> {
+        let own = self.schema_requests.front().map(|(_, request)| request);
+        own.or_else(|| self.transformer.as_ref()?.asks())
+    }
+
     fn apply(&mut self, message: &Message<'_>, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         let lsn = data.wal_start;
         match message {
@@ -800,8 +817,11 @@ impl Engine {
         })
     }
 
-    /// Puts schemas around heartbeats, or asks for their ids.
+    /// Puts schemas around heartbeats, or asks for their ids; transformations have frames of their own.
     fn frame_heartbeats(&mut self) {
+        if self.transformer.is_some() {
+            return;
+        }
         let Some(topic) = self.config.heartbeat.as_ref().map(|heartbeat| heartbeat.topic.clone()) else {
             return;
         };

@@ -53,9 +53,9 @@ pub enum Error {
         /// Which transformation, and why.
         source: TransformError,
     },
-    /// `transforms` together with another converter than JSON's.
-    #[error("transforms work with JsonConverter only so far")]
-    TransformedForm,
+    /// ByteArrayConverter without `transforms`.
+    #[error("ByteArrayConverter takes bytes only, and a change event is a struct")]
+    BytesForm,
     /// A table that cannot be captured as it is.
     #[error("table {table}: {what}")]
     Table {
@@ -102,8 +102,8 @@ impl Error {
             Error::Spool(error) => Some(&error.hint),
             Error::Unstreamable { .. } => Some("receive it after its commit: cdcd.streaming=off"),
             Error::Transform { source, .. } => source.advice(),
-            Error::TransformedForm => {
-                Some("choose JsonConverter for the key and the value, or no transforms")
+            Error::BytesForm => {
+                Some("choose another converter, or transforms that take bytes out of the event")
             }
             Error::Conversion { .. } => Some(
                 "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \

@@ -20,6 +20,7 @@ mod outbox;
 mod plan;
 pub mod position;
 mod progress;
+mod registered;
 mod reread;
 mod row_change;
 mod snapshot;

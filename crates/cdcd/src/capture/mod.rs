@@ -8,6 +8,8 @@
 
 pub mod catalog;
 mod delivery;
+mod heartbeat;
+mod identity;
 pub mod offsets;
 mod output;
 mod protocol;

@@ -22,7 +22,7 @@ use super::spool::FileSpool;
 use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind, now_ns, protocol, takeover};
+use super::{CaptureOptions, EndPosition, OutputKind, identity, now_ns, protocol, takeover};
 use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -178,9 +178,15 @@ async fn open_and_run(
 impl Session<'_> {
     async fn run(mut self, decision: Decision, life: &mut Life) -> Result<(), Failure> {
         self.ensure_publication().await?;
+        identity::set(&self.control, &self.tables, &self.settings.publication.identities).await?;
         let published = Published::now(self.settings, &self.control).await?;
         if let Some(published) = &published {
             self.output.keep(&self.store.topic, &self.store.publication_key, &published.encode())?;
+        }
+        if matches!(&decision, Decision::CreateSlot { snapshot: true, .. })
+            && self.waits(self.settings.snapshot.delay, "snapshot.delay.ms").await
+        {
+            return Ok(());
         }
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
@@ -213,6 +219,11 @@ impl Session<'_> {
                 return Ok(());
             }
             self.write_position(&prepared, capture.snapshot().cloned()).await?;
+            let delay = self.settings.snapshot.streaming_delay;
+            let only = self.settings.snapshot.mode == SnapshotMode::InitialOnly;
+            if !only && self.waits(delay, "streaming.delay.ms").await {
+                return Ok(());
+            }
         }
         if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
@@ -220,6 +231,16 @@ impl Session<'_> {
         }
         let watch = Watch::new(published, now_ns());
         self.stream(prepared.from, (&mut capture, schemas), watch, life.end).await
+    }
+
+    /// Waits as long as a property says; `true` if the end was asked for meanwhile.
+    async fn waits(&self, delay: Option<Duration>, property: &str) -> bool {
+        let Some(delay) = delay else { return false };
+        tracing::info!(property, wait_ms = delay.as_millis() as u64, "waiting");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => false,
+            () = self.shutdown.requested() => true,
+        }
     }
 
     async fn stream(

@@ -194,8 +194,9 @@ pub(super) async fn run(
             return Ok(Ended::Interrupted);
         }
     }
-    let Reading { reader, shown, .. } = read;
+    let Reading { reader, shown, schemas, capture, delivery, .. } = read;
     capture.end_snapshot(now_ns())?;
+    schemas.answer(capture).await?;
     reader.commit().await?;
     delivery.finish(capture, DRAIN_LIMIT).await?;
     shown.finish(left.len());
@@ -316,6 +317,7 @@ impl Reading<'_, '_> {
             match self.reader.next_row()? {
                 Some(CopyMessage::Data(line)) => {
                     self.capture.handle_snapshot_row(line, now_ns())?;
+                    self.schemas.answer(self.capture).await?;
                     count += 1;
                     self.shown.row();
                     if self.capture.pending_bytes() >= OUTBOX_BYTES_MAX {

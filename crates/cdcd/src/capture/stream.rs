@@ -12,7 +12,7 @@ use super::delivery::{Deadline, Delivery};
 use super::publication::Watch;
 use super::report::StatsLine;
 use super::schemas::Schemas;
-use super::{catalog, now_ns};
+use super::{catalog, heartbeat, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -146,7 +146,12 @@ impl Stream<'_> {
     /// Heartbeats and status updates; also while Kafka blocks.
     async fn look_after(&mut self) -> Result<(), Failure> {
         let now = now_ns();
-        self.capture.handle_timer(now);
+        if self.capture.handle_timer(now)
+            && let Some(query) = &self.settings.heartbeat_action
+        {
+            heartbeat::act(self.control, query).await?;
+        }
+        self.schemas.answer(self.capture).await?;
         self.watch.look(self.settings, self.control, now).await?;
         if let Some(update) = self.capture.poll_status_update(now) {
             // What is not durable is not ours to let the server forget.

@@ -26,6 +26,7 @@ fn config(database: &Database) -> Config {
         channel_binding: ChannelBinding::Prefer,
         connect_timeout: Duration::from_secs(20),
         application_name: "slices".to_owned(),
+        initial_statements: Vec::new(),
     }
 }
 

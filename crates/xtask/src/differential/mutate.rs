@@ -21,6 +21,8 @@ impl Tally {
     pub(super) fn run(&mut self, sides: &[Side; 2]) {
         let [_, side] = sides;
         let mut topics: Vec<&str> = side.records.iter().map(|record| record.topic.as_str()).collect();
+        // Topics take turns: each is looked at once.
+        topics.sort_unstable();
         topics.dedup();
         for topic in topics {
             let records: Vec<Record> = side
@@ -94,16 +96,14 @@ impl Tally {
                 change(format!("{part} byte {at} of {}", bytes.len()), with(changed));
             }
             if let Ok(json) = Json::parse(bytes) {
-                let mut variants = Vec::new();
-                mutants(
-                    &json,
-                    &mut String::new(),
-                    &mut |path, mutant| variants.push((path, mutant)),
-                    &|json| json,
-                );
-                for (path, mutant) in variants.into_iter().step_by(step) {
-                    change(format!("{part} {path}"), with(mutant.text().into_bytes()));
-                }
+                let mut seen = 0;
+                let mut each = |path: String, mutant: Json| {
+                    if seen % step == 0 {
+                        change(format!("{part} {path}"), with(mutant.text().into_bytes()));
+                    }
+                    seen += 1;
+                };
+                mutants(&json, &mut String::new(), &mut each, &|json| json);
             }
         }
     }

@@ -185,6 +185,7 @@ impl<'s> Run<'s> {
                 }
                 // Two connectors of one prefix in one JVM: their metrics need different names.
                 second.push(("custom.metric.tags".to_owned(), "side=control".to_owned()));
+                run.wait_publication()?;
                 stage.worker.start(&run.names[1], &connect::connector(&second))?;
             }
             Opponent::Recorder => {
