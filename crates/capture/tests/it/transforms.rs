@@ -174,7 +174,10 @@ fn answer(h: &mut Harness) -> Vec<(String, String)> {
     asked
 }
 
-fn bytes(h: &mut Harness) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// Key and value.
+type Bytes = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn bytes(h: &mut Harness) -> Vec<Bytes> {
     let mut records = Vec::new();
     let flow = h.capture.send_records(|record| {
         records.push((record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec)));

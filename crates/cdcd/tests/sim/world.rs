@@ -234,7 +234,7 @@ impl World {
             rng,
         };
         // Not drawn: the rest of a seed's history stays what it was.
-        world.pg.streams_from = (seed % 3 != 0).then_some(1 + (seed % 4) as usize);
+        world.pg.streams_from = (!seed.is_multiple_of(3)).then_some(1 + (seed % 4) as usize);
         world.fill();
         world.push(0, Event::Transact);
         world.push(SECOND, Event::Supervise);
