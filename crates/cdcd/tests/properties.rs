@@ -1,4 +1,5 @@
 //! A property that is honoured is named in a test; one of Debezium's that people use is honoured, or stands in a list here.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
