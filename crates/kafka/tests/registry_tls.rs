@@ -1,4 +1,5 @@
 //! A registry that shows a certificate of an authority of its own, and wants one of us.
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
