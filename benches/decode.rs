@@ -10,7 +10,9 @@ use std::hint::black_box;
 use bytes::Bytes;
 use cdcd_benches::streams::{self, Stream};
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
-use cdcd_capture::config::{Config, Converter, Filters, JsonOptions, Modes, SkippedOperations};
+use cdcd_capture::config::{
+    Config, Converter, Filters, JsonOptions, Modes, SkippedOperations, TransactionTopic,
+};
 use cdcd_capture::converter::AvroOptions;
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
 use cdcd_capture::{Capture, Flow, Start};
@@ -144,7 +146,14 @@ fn typed(stream: &Stream, decoder: &mut Decoder, mappings: &[Mapping<Sum>]) -> i
     sum.0
 }
 
-fn config(converter: Converter, transforms: &Chain) -> Config {
+/// Whether transactions are told, in a topic of their own and in each event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Metadata {
+    Off,
+    On,
+}
+
+fn config(converter: Converter, transforms: &Chain, metadata: Metadata) -> Config {
     Config {
         topic_prefix: "cdc".to_owned(),
         topic_delimiter: ".".to_owned(),
@@ -167,7 +176,8 @@ fn config(converter: Converter, transforms: &Chain) -> Config {
         column_rules: Default::default(),
         transforms: transforms.clone(),
         heartbeat: None,
-        transactions: None,
+        transactions: (metadata == Metadata::On)
+            .then(|| TransactionTopic { name: "cdc.transaction".to_owned() }),
         messages: Default::default(),
     }
 }
@@ -182,6 +192,10 @@ fn chain(properties: &[(&str, &str)]) -> Chain {
 
 /// The whole engine: frames to records, key, value and headers.
 fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usize {
+    events_with(stream, converter, transforms, Metadata::Off)
+}
+
+fn events_with(stream: &Stream, converter: Converter, transforms: &Chain, metadata: Metadata) -> usize {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
@@ -191,7 +205,10 @@ fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usize {
         status_interval_ns: i64::MAX,
         lineage: 0,
     };
-    let mut capture = Capture::new(config(converter, transforms), start).unwrap();
+    let mut capture = Capture::new(config(converter, transforms, metadata), start).unwrap();
+    while let Some(subject) = capture.poll_schema_request().map(|request| request.subject.clone()) {
+        capture.handle_schema_id(&subject, 1);
+    }
     let facts = TableFacts {
         columns: stream
             .columns
@@ -282,6 +299,13 @@ fn bench(criterion: &mut Criterion) {
             ("json_trees", bare, &trees),
         ] {
             group.bench_function(name, |bencher| bencher.iter(|| events(&stream, converter, transforms)));
+        }
+        for (name, converter) in
+            [("json_metadata", bare), ("avro_metadata", Converter::Avro(AvroOptions::default()))]
+        {
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| events_with(&stream, converter, &none, Metadata::On));
+            });
         }
         peers(&mut group, &stream);
         group.finish();

@@ -1,5 +1,6 @@
 mod facts;
 mod rowless;
+mod streaming;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,6 +34,7 @@ use crate::reread::{Keep, Reread};
 use crate::row_change::{EventId, Writer};
 use crate::snapshot::{Feed, Held, Reading, SnapshotTable};
 use crate::stats::Stats;
+use crate::streamed::Streams;
 use crate::transaction::{Replay, Transaction, unix_us};
 use crate::trees::{self, Transformer};
 
@@ -80,6 +82,9 @@ pub struct Capture {
     decoder: Decoder,
     copy_row: CopyRow,
     engine: Engine,
+    streams: Streams,
+    /// Descriptions that a streamed transaction has put away until its end.
+    superseded: BTreeMap<u32, TableShape>,
 }
 
 struct Engine {
@@ -149,8 +154,8 @@ impl Capture {
     /// A capture that goes on at `start`.
     ///
     /// # Errors
-    /// [`Error::Position`] if the attempts of a snapshot cannot be read, [`Error::TransformedForm`] if another
-    /// converter than JSON's is to write what `transforms` leave.
+    /// [`Error::Position`] if the attempts of a snapshot cannot be read, [`Error::BytesForm`] if
+    /// ByteArrayConverter is to write what is no bytes.
     pub fn new(config: Config, start: Start) -> Result<Self, Error> {
         let reread = match &start.snapshot {
             Some(progress) => Reread::new(progress)?,
@@ -171,6 +176,8 @@ impl Capture {
         let mut capture = Capture {
             decoder: Decoder::new(),
             copy_row: CopyRow::default(),
+            streams: Streams::default(),
+            superseded: BTreeMap::new(),
             engine: Engine {
                 context,
                 tables: Tables::default(),
@@ -216,12 +223,19 @@ impl Capture {
     /// definite, and the frame's records are then not to be sent.
     pub fn handle_xlog_data(&mut self, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         debug_assert!(self.engine.catalog_request.is_none(), "a catalog question waits for its answer");
-        debug_assert!(self.engine.schema_requests.is_empty(), "a schema waits for its id");
+        debug_assert!(self.engine.schema_request().is_none(), "a schema waits for its id");
+        debug_assert!(!self.streams.is_playing(), "a streamed transaction is not played back to its end");
         self.engine.broken.take().map_or(Ok(()), Err)?;
-        let message =
-            self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
         self.engine.stats.messages += 1;
         self.engine.stats.message_bytes += data.body.len() as u64;
+        if self.streams.in_block() && self.streams.keep(data)? {
+            return Ok(());
+        }
+        let message =
+            self.decoder.decode(data.body).map_err(|source| Error::Decode { lsn: data.wal_start, source })?;
+        if streaming::handle(&mut self.streams, &message, data.wal_start)? {
+            return Ok(());
+        }
         self.engine.apply(&message, data, now_ns)
     }
 
@@ -260,9 +274,10 @@ impl Capture {
     }
 
     /// A schema whose id must be told before the next frame, row or timer: of heartbeats and transactions from the start
-    /// on, of a table once its catalog question is answered or its snapshot begun, of messages when the first has come.
+    /// on, of a table once its catalog question is answered or its snapshot begun, of messages when the first has come;
+    /// of what `transforms` leave when a record of it is there, also behind a row of a snapshot and a timer.
     pub fn poll_schema_request(&self) -> Option<&SchemaRequest> {
-        self.engine.schema_requests.front().map(|(_, request)| request)
+        self.engine.schema_request()
     }
 
     /// The id of the schema that was asked for under `subject`.
@@ -271,7 +286,13 @@ impl Capture {
         let framed = match engine.schema_requests.front() {
             Some((framed, request)) if request.subject == subject => *framed,
             _ => {
-                debug_assert!(false, "no schema of {subject} was asked for");
+                debug_assert!(
+                    engine.schema_request().is_some_and(|request| request.subject == subject),
+                    "no schema of {subject} was asked for"
+                );
+                if let Some(transformer) = &mut engine.transformer {
+                    transformer.answer(id, &mut engine.outbox);
+                }
                 return;
             }
         };
@@ -373,19 +394,24 @@ impl Capture {
         self.engine.snapshot.as_ref()
     }
 
-    /// Writes a heartbeat if it is time. To be called now and then.
-    pub fn handle_timer(&mut self, now_ns: i64) {
-        let Some(heartbeat) = &self.engine.config.heartbeat else { return };
+    /// Writes a heartbeat if it is time, and says whether it was. To be called now and then.
+    pub fn handle_timer(&mut self, now_ns: i64) -> bool {
+        let Some(heartbeat) = &self.engine.config.heartbeat else { return false };
         let last = *self.engine.heartbeat_at.get_or_insert(now_ns);
         let due = now_ns >= last.saturating_add(heartbeat.interval_ns);
-        if due && self.engine.transaction.is_none() && self.engine.feed.is_none() {
+        let beats = due && self.engine.transaction.is_none() && self.engine.feed.is_none();
+        if beats {
             self.engine.heartbeat(now_ns);
         }
+        beats
     }
 
-    /// Offers waiting records in order.
+    /// Offers waiting records in order; none while a schema waits for its id.
     pub fn send_records(&mut self, receiver: impl FnMut(Record<'_>) -> Flow) -> Flow {
         let engine = &mut self.engine;
+        if engine.schema_request().is_some() {
+            return Flow::Full;
+        }
         let (records, bytes) = (engine.outbox.records(), engine.outbox.bytes());
         let flow = engine.outbox.send(&engine.topics, &engine.context, receiver);
         let sent = records - engine.outbox.records();
@@ -463,7 +489,7 @@ impl Capture {
 
     /// Whether a transaction is being received.
     pub fn in_transaction(&self) -> bool {
-        self.engine.transaction.is_some()
+        self.engine.transaction.is_some() || self.streams.is_playing()
     }
 
     /// Counters.
@@ -513,6 +539,11 @@ impl Capture {
 }
 
 impl Engine {
+    fn schema_request(&self) -> Option<&SchemaRequest> {
+        let own = self.schema_requests.front().map(|(_, request)| request);
+        own.or_else(|| self.transformer.as_ref()?.asks())
+    }
+
     fn apply(&mut self, message: &Message<'_>, data: &XLogData<'_>, now_ns: i64) -> Result<(), Error> {
         let lsn = data.wal_start;
         match message {
@@ -683,21 +714,7 @@ impl Engine {
     }
 
     fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Error> {
-        let shape = TableShape::from_relation(relation);
-        self.tables.last = None;
-        if let Some(reread) = &mut self.reread {
-            reread.relation(&shape)?;
-        }
-        if let Some(known) = self.tables.by_oid.get(&shape.oid)
-            && known.shape == shape
-        {
-            return Ok(());
-        }
-        if !self.config.filters.captures(&shape.schema, &shape.table) {
-            self.tables.by_oid.insert(shape.oid, Known { shape, plan: None });
-            return Ok(());
-        }
-        self.describe(shape)
+        self.describe(TableShape::from_relation(relation))
     }
 
     fn plan_table(&mut self, shape: TableShape, facts: &TableFacts) -> Result<usize, Error> {
@@ -807,8 +824,11 @@ impl Engine {
         })
     }
 
-    /// Puts schemas around heartbeats, or asks for their ids.
+    /// Puts schemas around heartbeats, or asks for their ids; transformations have frames of their own.
     fn frame_heartbeats(&mut self) {
+        if self.transformer.is_some() {
+            return;
+        }
         let Some(topic) = self.config.heartbeat.as_ref().map(|heartbeat| heartbeat.topic.clone()) else {
             return;
         };

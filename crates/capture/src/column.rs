@@ -216,7 +216,8 @@ pub(crate) fn plan<W: ValueWriter>(
         );
     }
     let default = default.map(|default| default.literal);
-    let mut schema = mapping.schema.optional(!not_null);
+    let is_optional = mapping.schema.optional || !not_null;
+    let mut schema = mapping.schema.optional(is_optional);
     schema.default.clone_from(&default);
     let null = match &default {
         Some(default) if converter.null_as_default() => default.clone(),

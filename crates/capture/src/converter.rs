@@ -4,6 +4,7 @@ use cdcd_debezium::format::avro_schema::{self, MetaData};
 use cdcd_debezium::format::json::{DecimalFormat, Frame};
 use cdcd_debezium::format::writer::RecordWriter;
 use cdcd_debezium::schema::Schema;
+use cdcd_debezium::transform::Form;
 
 /// `key.converter` or `value.converter` with its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Converter {
     Avro(AvroOptions),
     /// StringConverter: what Java's `toString` makes of a struct.
     Text,
+    /// ByteArrayConverter: bytes that `transforms` take out of an event.
+    Bytes,
 }
 
 /// JsonConverter options of the key or the value.
@@ -113,7 +116,17 @@ impl Converter {
         match self {
             Converter::Json(options) => options.null_as_default,
             Converter::Avro(options) => options.null_as_default,
-            Converter::Text => false,
+            Converter::Text | Converter::Bytes => false,
+        }
+    }
+
+    /// How values and schemas that transformations leave are written.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Converter::Json(options) => Form::Json { schemas: options.schemas, decimal: options.decimal },
+            Converter::Avro(_) => Form::Avro,
+            Converter::Text => Form::Text,
+            Converter::Bytes => Form::Bytes,
         }
     }
 
@@ -121,7 +134,7 @@ impl Converter {
         match self {
             Converter::Json(options) => RecordWriter::json(options.decimal),
             Converter::Avro(_) => RecordWriter::avro(),
-            Converter::Text => RecordWriter::text(),
+            Converter::Text | Converter::Bytes => RecordWriter::text(),
         }
     }
 
@@ -136,18 +149,14 @@ impl Converter {
             Converter::Json(options) if options.schemas => {
                 Framing::Known(Frame::with_schema(schema, options.decimal))
             }
-            Converter::Json(_) | Converter::Text => Framing::Known(Frame::bare()),
-            Converter::Avro(options) => Framing::Asked(SchemaRequest {
-                half,
-                subject: options.subject.of(half, topic, schema.name.as_deref().unwrap_or_default()),
-                schema: avro_schema::render(schema, options.meta_data)?,
-            }),
+            Converter::Json(_) | Converter::Text | Converter::Bytes => Framing::Known(Frame::bare()),
+            Converter::Avro(options) => Framing::Asked(options.request(half, topic, schema)?),
         })
     }
 }
 
 impl SubjectName {
-    fn of(self, half: Half, topic: &str, record: &str) -> String {
+    pub(crate) fn of(self, half: Half, topic: &str, record: &str) -> String {
         match self {
             SubjectName::Topic => format!("{topic}-{}", if half == Half::Key { "key" } else { "value" }),
             SubjectName::Record => record.to_owned(),

@@ -1,6 +1,7 @@
 use cdcd_debezium::transform::TransformError;
 use cdcd_pgoutput::{DecodeError, Lsn};
 
+use crate::spool::SpoolError;
 use crate::types::ConversionError;
 
 /// Why a capture cannot go on. Every one is definite: the same input fails again.
@@ -65,9 +66,9 @@ pub enum Error {
         /// Which transformation, and why.
         source: TransformError,
     },
-    /// `transforms` together with another converter than JSON's.
-    #[error("transforms work with JsonConverter only so far")]
-    TransformedForm,
+    /// ByteArrayConverter without `transforms`.
+    #[error("ByteArrayConverter takes bytes only, and a change event is a struct")]
+    BytesForm,
     /// A table that cannot be captured as it is.
     #[error("table {table}: {what}")]
     Table {
@@ -88,6 +89,19 @@ pub enum Error {
         /// `schema.table`
         table: String,
     },
+    /// What was kept of a transaction in progress cannot be kept or given back.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A transaction that protocol 2 does not tell in full; protocol 1 does.
+    #[error("at {lsn}: transaction {xid} {what}, which protocol 2 does not tell in full")]
+    Unstreamable {
+        /// Top-level transaction.
+        xid: u32,
+        /// Where in the log.
+        lsn: Lsn,
+        /// What is special about it.
+        what: &'static str,
+    },
     /// A stored position that cannot be read.
     #[error("the stored position is unreadable: {0}")]
     Position(String),
@@ -106,9 +120,11 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Table { hint, .. } => Some(hint),
+            Error::Spool(error) => Some(&error.hint),
+            Error::Unstreamable { .. } => Some("receive it after its commit: cdcd.streaming=off"),
             Error::Transform { source, .. } => source.advice(),
-            Error::TransformedForm => {
-                Some("choose JsonConverter for the key and the value, or no transforms")
+            Error::BytesForm => {
+                Some("choose another converter, or transforms that take bytes out of the event")
             }
             Error::Conversion { .. } => Some(
                 "choose another mode for the type (decimal.handling.mode, time.precision.mode), or set \

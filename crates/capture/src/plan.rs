@@ -120,20 +120,27 @@ impl Plan {
         let (fields, columns) = match config.value {
             Converter::Json(_) => plan_row(config, shape, facts, Columns::Json),
             Converter::Avro(_) => plan_row(config, shape, facts, Columns::Avro),
-            Converter::Text => plan_row(config, shape, facts, Columns::Text),
+            Converter::Text | Converter::Bytes => plan_row(config, shape, facts, Columns::Text),
         };
         let own = &config.key;
         let (key_fields, key) = match own {
             Converter::Json(_) => plan_key(config, shape, facts, &key_names, own, Columns::Json)?,
             Converter::Avro(_) => plan_key(config, shape, facts, &key_names, own, Columns::Avro)?,
-            Converter::Text => plan_key(config, shape, facts, &key_names, own, Columns::Text)?,
+            Converter::Text | Converter::Bytes => {
+                plan_key(config, shape, facts, &key_names, own, Columns::Text)?
+            }
         };
         let (_, key_header) = plan_key(config, shape, facts, &key_names, own, |columns| columns)?;
         let base = config.schema_names.schema(topic_name);
         let (value_schema, key_schema) =
             (envelope::schema(&base, &fields), envelope::key_schema(&base, key_fields));
+        let mut surrounded = topic_name.to_owned();
         let (topic, way) = match known_way(config, topic_name, &value_schema, topics) {
-            Some(known) => known,
+            Some((name, way)) => {
+                let index = topics.index(&name);
+                surrounded = name;
+                (index, way)
+            }
             None => {
                 let (_, columns, _) = plan_columns(config, shape, facts, &RAW);
                 let (_, key) = plan_key(config, shape, facts, &key_names, &RAW, |columns| columns)?;
@@ -158,9 +165,12 @@ impl Plan {
             source: TableFragment::default(),
             counter: Counter::default(),
         };
-        plan.surround(Half::Value, &config.value, topic_name, &value_schema)?;
-        if !plan.key.is_empty() {
-            plan.surround(Half::Key, &config.key, topic_name, &key_schema)?;
+        // What transformations make of the schemas is known when the first record is.
+        if !matches!(plan.way, Way::Trees(_)) {
+            plan.surround(Half::Value, &config.value, &surrounded, &value_schema)?;
+            if !plan.key.is_empty() {
+                plan.surround(Half::Key, &config.key, &surrounded, &key_schema)?;
+            }
         }
         Ok(plan)
     }
@@ -244,14 +254,17 @@ fn primary_key_of_its_time(shape: &TableShape, facts: &TableFacts) -> Option<Vec
 const RAW: Converter =
     Converter::Json(JsonOptions { schemas: false, null_as_default: false, decimal: DecimalFormat::Base64 });
 
-/// The topic's number and the way of a table's events if they are known beforehand.
-fn known_way(config: &Config, topic: &str, envelope: &Schema, topics: &mut Topics) -> Option<(usize, Way)> {
+/// The topic and the way of a table's events if they are known beforehand.
+fn known_way(config: &Config, topic: &str, envelope: &Schema, topics: &mut Topics) -> Option<(String, Way)> {
+    if [config.key, config.value].contains(&Converter::Bytes) {
+        return None;
+    }
     let resolved = config.transforms.resolve(topic)?;
     let way = match &resolved.unwrap {
         None => Way::Direct,
         Some(unwrap) => Way::Unwrapped(Box::new(Unwrapped::new(config, unwrap, envelope, topics)?)),
     };
-    Some((topics.index(&resolved.topic), way))
+    Some((resolved.topic, way))
 }
 
 /// The columns of a row in their form; says which are left out.

@@ -15,9 +15,10 @@ use cdcd_pgoutput::tuple::Tuple;
 
 use crate::column::{Column, ColumnError, write_key, write_row};
 use crate::config::{Config, ConversionFailure};
-use crate::converter::Converter;
+use crate::converter::{self, Converter, SchemaRequest};
 use crate::error::Error;
 use crate::outbox::{ContextHeaders, Entry, Headers, Outbox, Range, Topics};
+use crate::registered::Registered;
 use crate::row_change::Row;
 
 /// What a table needs besides its plan.
@@ -38,8 +39,15 @@ pub(crate) struct Transformer {
     fragments: Fragments,
     clock: Clock,
     constants: source::Constants,
-    keys: Encoder,
-    values: Encoder,
+    keys: Half,
+    values: Half,
+}
+
+/// How one half of the records is written.
+struct Half {
+    encoder: Encoder,
+    /// There if schemas have ids.
+    ids: Option<Registered>,
 }
 
 impl TreePlan {
@@ -64,22 +72,20 @@ impl Transformer {
     /// `None` if nothing is to be transformed.
     ///
     /// # Errors
-    /// Transformations together with another converter than JSON's.
+    /// ByteArrayConverter without transformations.
     pub(crate) fn new(config: &Config, constants: &source::Constants) -> Result<Option<Self>, Error> {
         if config.transforms.is_empty() {
-            return Ok(None);
+            let has_bytes = [config.key, config.value].contains(&Converter::Bytes);
+            return if has_bytes { Err(Error::BytesForm) } else { Ok(None) };
         }
-        let (Converter::Json(key), Converter::Json(value)) = (config.key, config.value) else {
-            return Err(Error::TransformedForm);
-        };
         Ok(Some(Transformer {
             chain: config.transforms.clone(),
             tape: TapeWriter::default(),
             fragments: Fragments::default(),
             clock: Clock::default(),
             constants: source::Constants { null_as_default: false, ..constants.clone() },
-            keys: Encoder::new(key.schemas, key.null_as_default, key.decimal),
-            values: Encoder::new(value.schemas, value.null_as_default, value.decimal),
+            keys: Half::new(converter::Half::Key, config.key),
+            values: Half::new(converter::Half::Value, config.value),
         }))
     }
 
@@ -170,8 +176,8 @@ impl Transformer {
         topics: &mut Topics,
     ) -> Result<bool, TransformError> {
         let Some(record) = self.chain.apply(record)? else { return Ok(false) };
-        let key = write(&mut self.keys, &record.key, &mut outbox.key)?;
-        let value = write(&mut self.values, &record.value, &mut outbox.value)?;
+        let key = self.keys.write(&record.topic, &record.key, &mut outbox.key)?;
+        let value = self.values.write(&record.topic, &record.value, &mut outbox.value)?;
         let start = outbox.added.len();
         for header in &record.headers {
             let value = header_text(&header.value).map(|bytes| outbox.header(&bytes));
@@ -191,14 +197,30 @@ impl Transformer {
     }
 }
 
-fn write(
-    encoder: &mut Encoder,
-    typed: &Typed,
-    writer: &mut RecordWriter,
-) -> Result<Option<Range>, TransformError> {
-    let start = writer.mark().length;
-    let written = encoder.write(typed, writer)?;
-    Ok(written.then(|| Range { start, end: writer.mark().length }))
+impl Half {
+    fn new(half: converter::Half, converter: Converter) -> Self {
+        let ids = match converter {
+            Converter::Avro(options) => Some(Registered::new(half, options)),
+            Converter::Json(_) | Converter::Text | Converter::Bytes => None,
+        };
+        Half { encoder: Encoder::new(converter.form(), converter.null_as_default()), ids }
+    }
+
+    fn write(
+        &mut self,
+        topic: &str,
+        typed: &Typed,
+        writer: &mut RecordWriter,
+    ) -> Result<Option<Range>, TransformError> {
+        let start = writer.mark().length;
+        if !self.encoder.write(typed, writer)? {
+            return Ok(None);
+        }
+        if let (Some(ids), Some(schema)) = (&mut self.ids, &typed.schema) {
+            ids.frame(topic, schema, start, writer)?;
+        }
+        Ok(Some(Range { start, end: writer.mark().length }))
+    }
 }
 
 fn headers(headers: Headers, context: &ContextHeaders, outbox: &Outbox) -> Vec<Header> {
@@ -215,6 +237,20 @@ fn headers(headers: Headers, context: &ContextHeaders, outbox: &Outbox) -> Vec<H
 }
 
 impl Transformer {
+    /// A schema whose id a written record lacks.
+    pub(crate) fn asks(&self) -> Option<&SchemaRequest> {
+        [&self.values, &self.keys].into_iter().find_map(|half| half.ids.as_ref()?.asks())
+    }
+
+    /// Takes the answer to [`Transformer::asks`].
+    pub(crate) fn answer(&mut self, id: u32, outbox: &mut Outbox) {
+        for (half, writer) in [(&mut self.values, &mut outbox.value), (&mut self.keys, &mut outbox.key)] {
+            if let Some(ids) = half.ids.as_mut().filter(|ids| ids.asks().is_some()) {
+                return ids.answer(id, writer);
+            }
+        }
+    }
+
     /// A value that `write` puts on the tape, as a tree; the tape is left empty.
     pub(crate) fn tree(
         &mut self,

@@ -14,6 +14,12 @@ pub trait ValueWriter {
     /// Ends a record with what the form puts behind the payload.
     fn end_record(&mut self, suffix: &[u8]);
 
+    /// Tells what is known about the next value where no field's name tells it: a whole record, an item.
+    #[inline]
+    fn slot(&mut self, slot: Slot) {
+        let _ = slot;
+    }
+
     /// SQL NULL, or an absent optional value.
     fn null(&mut self);
     /// A boolean.

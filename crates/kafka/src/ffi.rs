@@ -30,6 +30,15 @@ pub(crate) fn topic_ids(
     read(&event, topics.len()).map_err(failed)
 }
 
+/// Sends what waits in the producer without regard to `linger.ms`, and returns when all of it is answered or after
+/// `timeout`. rdkafka's own flush asks for no time, which senders may not notice, and then sleeps.
+pub(crate) fn flush(client: *mut rd::rd_kafka_t, timeout: Duration) {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: `client` is a live handle, because the caller borrows it from a producer that it owns. Whether all was
+    // answered is seen by the count of what is in flight.
+    let _ = unsafe { rd::rd_kafka_flush(client, timeout_ms) };
+}
+
 /// An event of librdkafka, destroyed with this value.
 struct Event(*mut rd::rd_kafka_event_t);
 

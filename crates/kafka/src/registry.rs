@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Identity, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,6 +28,24 @@ pub struct RegistryConfig {
     pub normalize: bool,
     /// Longest wait for one answer.
     pub answer_limit: Duration,
+    /// Whom https trusts, and who we are there.
+    pub tls: RegistryTls,
+}
+
+/// Certificates in PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RegistryTls {
+    /// Those that a registry's certificate may come from; the machine's if there are none.
+    pub roots: Option<Vec<u8>>,
+    /// Our certificate with those above it, and its key.
+    pub identity: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for RegistryTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = |part: &Option<Vec<u8>>| if part.is_some() { "given" } else { "none" };
+        write!(f, "RegistryTls(roots {}, identity {})", said(&self.roots), said(&self.identity))
+    }
 }
 
 /// How we say who we are.
@@ -146,7 +164,15 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Client`] if TLS cannot be set up.
     pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
-        let client = Client::builder().timeout(config.answer_limit).build().map_err(RegistryError::Client)?;
+        let mut client = Client::builder().timeout(config.answer_limit);
+        if let Some(roots) = &config.tls.roots {
+            let roots = Certificate::from_pem_bundle(roots).map_err(RegistryError::Client)?;
+            client = client.tls_certs_only(roots);
+        }
+        if let Some(identity) = &config.tls.identity {
+            client = client.identity(Identity::from_pem(identity).map_err(RegistryError::Client)?);
+        }
+        let client = client.build().map_err(RegistryError::Client)?;
         Ok(Registry { client, config, known: HashMap::new() })
     }
 

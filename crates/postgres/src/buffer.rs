@@ -42,6 +42,11 @@ impl Buffer {
         &mut self.bytes
     }
 
+    /// Bytes that were not taken.
+    pub fn pending(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
     /// Length of the message at the front, if its header is there and sane.
     fn pending_message(&self) -> usize {
         match self.bytes.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok()) {

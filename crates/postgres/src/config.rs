@@ -83,9 +83,21 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// `application_name` of the sessions.
     pub application_name: String,
+    /// SQL that each ordinary session begins with (`database.initial.statements`); replication sessions do not.
+    pub initial_statements: Vec<String>,
 }
 
 impl Config {
+    /// What an ordinary session begins with: the user's statements, and then once more what the type readers rely on.
+    pub(crate) fn initial_commands(&self) -> Vec<String> {
+        if self.initial_statements.is_empty() {
+            return Vec::new();
+        }
+        let settings = SESSION_SETTINGS.iter().map(|(name, value)| format!("SET {name} TO '{value}'"));
+        let settings = settings.map(|set| set.replace("'ISO, MDY'", "ISO, MDY"));
+        self.initial_statements.iter().cloned().chain(settings).collect()
+    }
+
     /// Whether whoever answers at the address is believed to be the server: no certificate is checked and nothing is
     /// bound to it. Loopback and Unix sockets are left out.
     pub fn believes_anybody(&self) -> bool {

@@ -61,7 +61,14 @@ impl Connection {
             let connecting =
                 tokio::time::timeout(config.connect_timeout, connect_once(config, purpose, *attempt));
             match connecting.await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(mut connection)) => {
+                    if purpose == Purpose::Query {
+                        for command in config.initial_commands() {
+                            connection.query(&command).await?;
+                        }
+                    }
+                    return Ok(connection);
+                }
                 // 28000: pg_hba.conf wants the other kind of connection.
                 Ok(Err(error)) if error.code() == Some("28000") => refused = Some(error),
                 Ok(Err(error)) => return Err(error),
@@ -248,7 +255,12 @@ impl Connection {
         }
     }
 
-    async fn send_query(&mut self, sql: &str) -> Result<(), Error> {
+    /// Bytes that have arrived and were not taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.pending()
+    }
+
+    pub(crate) async fn send_query(&mut self, sql: &str) -> Result<(), Error> {
         self.outgoing.clear();
         frontend::query(sql, &mut self.outgoing).map_err(|error| Error::Config(error.to_string()))?;
         self.flush().await

@@ -21,7 +21,15 @@ pub async fn connect(config: &Config, statement_timeout: Option<Duration>) -> Re
         let connecting =
             tokio::time::timeout(config.connect_timeout, connect_once(config, *attempt, statement_timeout));
         match connecting.await {
-            Ok(Ok(client)) => return Ok(client),
+            Ok(Ok(client)) => {
+                for command in config.initial_commands() {
+                    let ran = client.batch_execute(&command).await;
+                    ran.map_err(|error| {
+                        Error::control(format!("running the initial statement {command}"), error)
+                    })?;
+                }
+                return Ok(client);
+            }
             Ok(Err(error)) if error.code() == Some("28000") => refused = Some(error),
             Ok(Err(error)) => return Err(error),
             Err(_) => {

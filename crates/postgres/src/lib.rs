@@ -15,6 +15,7 @@ mod gather;
 pub mod health;
 pub mod publication;
 pub mod replication;
+pub mod slices;
 pub mod slot;
 pub mod snapshot;
 pub mod sql;

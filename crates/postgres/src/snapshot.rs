@@ -78,12 +78,36 @@ impl SnapshotReader {
         Ok((value(&snapshot).ok_or_else(bad)?, end))
     }
 
+    /// Lets other sessions see the same; gives the name for [`SnapshotReader::begin`].
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn export(&mut self) -> Result<String, Error> {
+        let rows = self.query("SELECT pg_export_snapshot()").await?;
+        let name = rows.into_iter().flatten().next().flatten();
+        name.ok_or_else(|| Error::Protocol("pg_export_snapshot() gave no name".to_owned()))
+    }
+
     /// Starts to read a table's rows in COPY's text format.
     ///
     /// # Errors
     /// [`Error::Server`], for example 42501 without SELECT on the table.
     pub async fn start_table(&mut self, table: &TableRows<'_>) -> Result<(), Error> {
-        self.connection.start_copy(&table.copy_statement()).await
+        self.start_copy(&table.copy_statement()).await
+    }
+
+    pub(crate) async fn start_copy(&mut self, statement: &str) -> Result<(), Error> {
+        self.connection.start_copy(statement).await
+    }
+
+    /// The same without waiting for the answer: a refusal comes in place of the first row.
+    pub(crate) async fn send_copy(&mut self, statement: &str) -> Result<(), Error> {
+        self.connection.send_query(statement).await
+    }
+
+    /// Bytes that have arrived and were not taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.connection.buffered()
     }
 
     /// The next row that has arrived, without waiting.
@@ -135,6 +159,8 @@ pub struct TableRows<'a> {
     pub order: &'a [OrderColumn<'a>],
     /// Only rows behind this key.
     pub after: Option<&'a [String]>,
+    /// Only rows up to this key.
+    pub upto: Option<&'a [String]>,
 }
 
 /// A column to order by.
@@ -154,7 +180,11 @@ impl OrderColumn<'_> {
 }
 
 impl TableRows<'_> {
-    fn copy_statement(&self) -> String {
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}.{}", PgIdent::new(self.schema), PgIdent::new(self.table))
+    }
+
+    pub(crate) fn copy_statement(&self) -> String {
         let columns: Vec<PgIdent> = self.columns.iter().map(|name| PgIdent::new(name)).collect();
         let columns = columns.join(", ");
         match self.select {
@@ -165,24 +195,56 @@ impl TableRows<'_> {
                 )
             }
             None => format!(
-                "COPY (SELECT {columns} FROM {}.{}{}) TO STDOUT",
-                PgIdent::new(self.schema),
-                PgIdent::new(self.table),
-                self.range()
+                "COPY (SELECT {columns} FROM {}{}{}) TO STDOUT",
+                self.full_name(),
+                self.range(),
+                self.order_by()
             ),
         }
+    }
+
+    /// Asks for keys that cut the rows into about `slices` parts, by a sample of the table's pages.
+    pub(crate) fn sample_statement(&self, percent: u32, slices: u64) -> String {
+        let order = self.expressions();
+        let keys: Vec<String> = (1..=self.order.len()).map(|number| format!("k{number}")).collect();
+        let named: Vec<String> = self
+            .order
+            .iter()
+            .zip(&keys)
+            .map(|(column, key)| format!("{} AS {key}", column.expression()))
+            .collect();
+        format!(
+            "SELECT {} FROM (SELECT {}, row_number() OVER (ORDER BY {order}) AS place, count(*) OVER () AS rows FROM {} \
+             TABLESAMPLE SYSTEM ({percent}){}) AS sample WHERE place % greatest(rows / {slices}, 1) = 0 ORDER BY place",
+            keys.join(", "),
+            named.join(", "),
+            self.full_name(),
+            self.range()
+        )
+    }
+
+    fn expressions(&self) -> String {
+        self.order.iter().map(OrderColumn::expression).collect::<Vec<_>>().join(", ")
+    }
+
+    fn order_by(&self) -> String {
+        if self.order.is_empty() { String::new() } else { format!(" ORDER BY {}", self.expressions()) }
     }
 
     fn range(&self) -> String {
         if self.order.is_empty() {
             return String::new();
         }
-        let order = self.order.iter().map(OrderColumn::expression).collect::<Vec<_>>().join(", ");
-        let behind = self.after.map_or(String::new(), |key| {
+        let order = self.expressions();
+        let bound = |operator: &str, key: &[String]| {
             let key: Vec<String> = key.iter().map(|value| escape_literal(value)).collect();
-            format!(" WHERE ({order}) > ({})", key.join(", "))
-        });
-        format!("{behind} ORDER BY {order}")
+            format!("({order}) {operator} ({})", key.join(", "))
+        };
+        let bounds: Vec<String> = [(">", self.after), ("<=", self.upto)]
+            .into_iter()
+            .filter_map(|(operator, key)| Some(bound(operator, key?)))
+            .collect();
+        if bounds.is_empty() { String::new() } else { format!(" WHERE {}", bounds.join(" AND ")) }
     }
 }
 
@@ -201,12 +263,18 @@ mod tests {
             select: None,
             order: &order,
             after: Some(&["it's \\".to_owned(), "7".to_owned()]),
+            upto: None,
         };
         assert_eq!(
             rows.copy_statement(),
             "COPY (SELECT \"n\" FROM \"public\".\"t\" WHERE (\"a\"\"b\" COLLATE \"C\", \"n\") > ( E'it''s \\\\', '7') \
              ORDER BY \"a\"\"b\" COLLATE \"C\", \"n\") TO STDOUT"
         );
-        assert!(!TableRows { order: &[], ..rows }.copy_statement().contains("ORDER"));
+        assert!(!TableRows { order: &[], ..rows.clone() }.copy_statement().contains("ORDER"));
+        let slice = TableRows { order: &order[1..], after: None, upto: Some(&["7".to_owned()]), ..rows };
+        assert_eq!(
+            slice.copy_statement(),
+            "COPY (SELECT \"n\" FROM \"public\".\"t\" WHERE (\"n\") <= ('7') ORDER BY \"n\") TO STDOUT"
+        );
     }
 }

@@ -2,7 +2,12 @@
 //! run. One table, and the same as JSON in `target/bench`.
 
 mod drain;
+mod latency;
 mod measure;
+mod peer;
+mod snapshot;
+mod stage;
+mod tables;
 
 use anyhow::Result;
 
@@ -22,6 +27,12 @@ pub(crate) struct Args {
     /// Only contenders whose name holds this
     #[arg(long)]
     only: Option<String>,
+    /// Beside which peer
+    #[arg(long, value_name = "PEER")]
+    against: Option<Peer>,
+    /// Seconds of steady load
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
     /// A connector property of every capture, KEY=VALUE; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -31,10 +42,23 @@ pub(crate) struct Args {
 enum What {
     /// One slot's backlog: pg_recvlogical to nothing, cdcd to nothing, cdcd into Kafka at least once and exactly once
     Drain,
+    /// From the commit of single rows to the moment when a consumer of committed records has them
+    Latency,
+    /// A whole table: COPY, and cdcd's snapshot by one and by two sessions
+    Snapshot,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Peer {
+    /// On Kafka Connect, with the same connector
+    Debezium,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
         What::Drain => drain::run(args),
+        What::Latency => latency::run(args),
+        What::Snapshot => snapshot::run(args),
     }
+    .map(|_| ())
 }

@@ -5,7 +5,7 @@
 //! order must be equal byte for byte. [`compare`] lists what may not; [`deviations`] where we mean to differ.
 
 mod compare;
-mod connect;
+pub(crate) mod connect;
 pub(crate) use connect::Worker;
 mod deviations;
 mod fixtures;
@@ -36,6 +36,8 @@ use topics::Record;
 
 /// A worker, two brokers and a server carry this many cases on two cores; more only wait for each other.
 const JOBS_MAX: usize = 8;
+/// Random workloads of a full sweep: with them it compares well over 100,000 events a release.
+const SEEDS_FULL: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// What is run if nothing else is asked for: all scenarios, the option sets that touch every mode once.
 #[derive(clap::Args)]
@@ -49,9 +51,9 @@ pub(crate) struct Args {
     /// Only this option set, or "all"; repeatable
     #[arg(long, value_name = "NAME")]
     options: Vec<String>,
-    /// A random workload from this seed on top of the scenarios
+    /// A random workload from this seed on top of the scenarios; repeatable (--full: 1 to 10 unless given)
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    seed: Vec<u64>,
     /// All scenarios under the few option sets that touch every mode once
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -83,13 +85,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     let opponent = if args.control { Opponent::Control } else { Opponent::Ours };
     let mut scenarios = scenario::load()?;
-    if let Some(seed) = args.seed {
-        println!("seed {seed}");
-        scenarios.push(random::scenario(seed));
-    }
+    let seeds = seeds(args);
+    scenarios.extend(seeds.iter().copied().map(random::scenario));
     let cases = cases(args, &scenarios)?;
+    println!(
+        "PostgreSQL {}, {} option sets, seeds {seeds:?}, {} cases",
+        args.pg,
+        option_sets(args)?.len(),
+        cases.len()
+    );
     let stage = Stage::start(args.pg, opponent, args.keep)?;
-    let mut report = Report::new(args.examples);
+    let mut report = Report::new(args.examples, opponent);
     let mut mutations = mutate::Tally::default();
     run_all(&stage, &cases, args.jobs, |case, sides, took| {
         show(&args.show, &sides[0].records);
@@ -110,6 +116,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("records differ");
     }
     Ok(())
+}
+
+/// Seeds of the random workloads.
+fn seeds(args: &Args) -> Vec<u64> {
+    if args.seed.is_empty() && args.full { SEEDS_FULL.collect() } else { args.seed.clone() }
 }
 
 /// What the reference wrote, in full.
@@ -194,8 +205,9 @@ fn cases<'a>(args: &Args, scenarios: &'a [Scenario]) -> Result<Vec<Case<'a>>> {
     let with_alone = args.options.is_empty() || !args.scenario.is_empty();
     for scenario in chosen.iter().copied().filter(|scenario| with_alone && scenario.alone) {
         for set in &sets {
-            let only_default = args.options.is_empty() && set.name != "default";
-            if !only_default && set.is_for(&scenario.name) && scenario.runs(args.pg, &set.settings) {
+            let is_meant = set.name == "default" || set.only.contains(&scenario.name);
+            let is_chosen = is_meant || !args.options.is_empty();
+            if is_chosen && set.is_for(&scenario.name) && scenario.runs(args.pg, &set.settings) {
                 let name = format!("{}/{}", scenario.name, set.name);
                 cases.push(case(name, vec![scenario], &set.settings, &scenario.set));
             }

@@ -34,7 +34,7 @@ impl Capture {
 
 impl Engine {
     /// Plans a captured table that Relation described, or asks for what it does not say.
-    pub(super) fn describe(&mut self, shape: TableShape) -> Result<(), Error> {
+    pub(super) fn plan_or_ask(&mut self, shape: TableShape) -> Result<(), Error> {
         let commit_lsn = self.transaction.map_or(Lsn::ZERO, |transaction| transaction.commit_lsn);
         match self.memory.recall(&shape, commit_lsn) {
             Some(facts) => {

@@ -64,6 +64,9 @@ impl Engine {
 
     /// Puts schemas around the ends of transactions, or asks for their ids.
     pub(super) fn frame_transactions(&mut self) {
+        if self.transformer.is_some() {
+            return;
+        }
         let Some(topic) = self.metadata.as_ref().map(|metadata| metadata.topic.clone()) else { return };
         let schemas = [transaction::key_schema(), transaction::value_schema()];
         self.frame(Framed::Transaction, &topic, schemas);

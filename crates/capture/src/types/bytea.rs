@@ -54,7 +54,14 @@ fn with_decoded<R>(
     text: &[u8],
     use_bytes: impl FnOnce(&[u8]) -> Result<R, ConversionError>,
 ) -> Result<R, ConversionError> {
-    let hex = text.strip_prefix(b"\\x").ok_or(ConversionError::Malformed)?;
+    with_hex(text.strip_prefix(b"\\x").ok_or(ConversionError::Malformed)?, use_bytes)
+}
+
+/// Decodes hexadecimal digits.
+pub(super) fn with_hex<R>(
+    hex: &[u8],
+    use_bytes: impl FnOnce(&[u8]) -> Result<R, ConversionError>,
+) -> Result<R, ConversionError> {
     let (pairs, rest) = hex.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(ConversionError::Malformed);
@@ -72,6 +79,7 @@ fn nibble(digit: u8) -> Result<u8, ConversionError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
         _ => Err(ConversionError::Malformed),
     }
 }

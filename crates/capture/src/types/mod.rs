@@ -11,6 +11,7 @@ mod calendar;
 mod date;
 mod enumeration;
 mod float;
+mod geometry;
 mod hstore;
 mod integer;
 mod interval;
@@ -22,6 +23,7 @@ mod text;
 mod time;
 mod timestamp;
 mod unknown;
+mod vector;
 
 use cdcd_debezium::schema::Schema;
 use cdcd_debezium::value::{Literal, ValueWriter};
@@ -63,7 +65,7 @@ pub fn write_value<W: ValueWriter>(
 
 /// How a column's values are written, and what stands in for values that are not there.
 pub struct Mapping<W> {
-    /// Schema of the value, required.
+    /// Schema of the value; required, but for types that Debezium lets be null in columns that are NOT NULL.
     pub schema: Schema,
     /// Writes a value.
     pub write: WriteFn<W>,
@@ -162,6 +164,10 @@ fn resolve_by_facts<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Opti
         }
         Some((TypeKind::Base, "citext" | "isbn")) => Some(text::plain(context)),
         Some((TypeKind::Base, "ltree")) => Some(text::named(context, "io.debezium.data.Ltree")),
+        Some((TypeKind::Base, "geometry")) => Some(geometry::geometry(context)),
+        Some((TypeKind::Base, "geography")) => Some(geometry::geography(context)),
+        Some((TypeKind::Base, "halfvec")) => Some(vector::half(context)),
+        Some((TypeKind::Base, "vector")) => Some(vector::map(context)),
         Some((TypeKind::Base, "hstore")) => Some(hstore::map(context)),
         _ if context.modes.include_unknown => Some(unknown::map(oid, context)),
         _ => None,

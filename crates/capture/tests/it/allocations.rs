@@ -1,6 +1,6 @@
 //! What one more event costs the allocator: nothing, in any form.
 
-use cdcd_capture::config::{Converter, JsonOptions};
+use cdcd_capture::config::{Converter, JsonOptions, TransactionTopic};
 use cdcd_capture::converter::AvroOptions;
 use cdcd_capture::{Config, Flow};
 use cdcd_pgoutput::encode;
@@ -12,8 +12,11 @@ use crate::harness::{Harness, config, insert, row};
 const ROUNDS: usize = 50;
 
 /// Allocations of the second of two equal runs: the first one makes buffers large enough.
-fn allocations(converter: Converter) -> u64 {
-    let mut h = Harness::new(Config { key: converter, value: converter, ..config() });
+fn allocations(converter: Converter, transactions: Option<TransactionTopic>) -> u64 {
+    let mut h = Harness::new(Config { key: converter, value: converter, transactions, ..config() });
+    while let Some(subject) = h.capture.poll_schema_request().map(|request| request.subject.clone()) {
+        h.capture.handle_schema_id(&subject, 1);
+    }
     h.begin();
     let columns = [
         ("id", true, 23, -1),
@@ -71,6 +74,8 @@ fn allocations(converter: Converter) -> u64 {
 fn an_event_allocates_nothing() {
     let bare = JsonOptions { schemas: false, ..JsonOptions::default() };
     for converter in [bare.into(), JsonOptions::default().into(), Converter::Avro(AvroOptions::default())] {
-        assert_eq!(allocations(converter), 0, "{converter:?}");
+        assert_eq!(allocations(converter, None), 0, "{converter:?}");
+        let told = TransactionTopic { name: "srv.transaction".to_owned() };
+        assert_eq!(allocations(converter, Some(told)), 0, "{converter:?}, with transaction metadata");
     }
 }

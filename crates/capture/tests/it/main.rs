@@ -8,4 +8,5 @@ mod facts;
 mod harness;
 mod rowless;
 mod snapshot;
+mod streamed;
 mod transforms;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cdcd_capture::config::{Converter, Heartbeat, JsonOptions, SkippedOperations};
 use cdcd_capture::converter::{AvroOptions, NameAdjustment};
-use cdcd_capture::{Capture, Config, Error, Pace, Start};
+use cdcd_capture::{Capture, Config, Error, Flow, Pace, Start};
 use cdcd_debezium::format::json::DecimalFormat;
 use cdcd_debezium::transform::Chain;
 use cdcd_pgoutput::Lsn;
@@ -164,15 +164,118 @@ fn names_and_decimals_are_written_alike_on_every_way() {
     assert!(row.value.unwrap().ends_with(r#""payload":{"id":1,"a_b":2.25}}"#));
 }
 
-#[test]
-fn another_form_than_json_is_refused() {
-    let plain = with("transforms=d\ntransforms.d.type=DropHeaders\ntransforms.d.headers=none");
-    for form in [Converter::Text, Converter::Avro(AvroOptions::default())] {
-        for config in [Config { key: form, ..plain.clone() }, Config { value: form, ..plain.clone() }] {
-            let error = Capture::new(config, Start::at(Lsn(1))).err();
-            assert!(matches!(error, Some(Error::TransformedForm)), "{error:?}");
-        }
+/// Answers with ids from 1 on; gives what was asked.
+fn answer(h: &mut Harness) -> Vec<(String, String)> {
+    let mut asked = Vec::new();
+    while let Some(request) = h.capture.poll_schema_request().cloned() {
+        asked.push((request.subject, request.schema));
+        h.capture.handle_schema_id(&asked[asked.len() - 1].0, asked.len() as u32);
     }
+    asked
+}
+
+/// Key and value.
+type Bytes = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn bytes(h: &mut Harness) -> Vec<Bytes> {
+    let mut records = Vec::new();
+    let flow = h.capture.send_records(|record| {
+        records.push((record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec)));
+        Flow::Taken
+    });
+    if flow == Flow::Full {
+        assert_eq!(records, [], "nothing is offered before its id is known");
+    }
+    records
+}
+
+fn new_row(h: &mut Harness, id: &str) {
+    let new = row([Some(id), Some("ab")]);
+    h.feed(&Message::Insert(Insert { xid: None, relation: 7, new: new.tuple() })).unwrap();
+}
+
+#[test]
+fn the_schema_after_the_transforms_is_registered_when_its_first_record_is_there() {
+    let avro = Converter::Avro(AvroOptions::default());
+    let lines = format!(
+        "transforms=u,k,r\n{FORCED}\ntransforms.u.type=ExtractNewRecordState\n\
+         transforms.k.type=org.apache.kafka.connect.transforms.ExtractField$Key\ntransforms.k.field=id\n\
+         transforms.r.type=RegexRouter\ntransforms.r.regex=.*\ntransforms.r.replacement=one"
+    );
+    let mut h = Harness::new(Config { key: avro, value: avro, ..with(&lines) });
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    assert_eq!(answer(&mut h), [], "nobody knows yet what the transforms leave");
+    new_row(&mut h, "-3");
+    assert_eq!(bytes(&mut h), []);
+    let asked = answer(&mut h);
+    let subjects: Vec<_> = asked.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(subjects, ["one-value", "one-key"]);
+    assert!(
+        asked[0].1.starts_with(r#"{"type":"record","name":"Value","namespace":"srv.public.h1""#),
+        "{}",
+        asked[0].1
+    );
+    assert_eq!(asked[1].1, r#""int""#);
+    let records = bytes(&mut h);
+    assert_eq!(records[0].0.as_deref(), Some(&[0, 0, 0, 0, 2, 5][..]));
+    assert_eq!(records[0].1.as_deref(), Some(&[0, 0, 0, 0, 1, 5, 2, 4, b'a', b'b'][..]));
+    // The same shape again: nothing is asked, and a tombstone has no value to ask for.
+    let old = row([Some("4"), None]);
+    h.feed(&Message::Delete(Delete { xid: None, relation: 7, old: Old::Key(old.tuple()) })).unwrap();
+    new_row(&mut h, "5");
+    h.commit();
+    assert_eq!(answer(&mut h), []);
+    let records = bytes(&mut h);
+    assert_eq!(records[0], (Some(vec![0, 0, 0, 0, 2, 8]), None));
+    assert_eq!(records[1].0.as_deref(), Some(&[0, 0, 0, 0, 2, 10][..]));
+}
+
+#[test]
+fn a_renamed_table_registers_under_the_name_that_its_records_have() {
+    let avro = Converter::Avro(AvroOptions::default());
+    let lines =
+        "transforms=r\ntransforms.r.type=RegexRouter\ntransforms.r.regex=.*\ntransforms.r.replacement=one";
+    let mut h = Harness::new(Config { key: avro, value: avro, ..with(lines) });
+    h.begin();
+    h.h1(ReplicaIdentity::Default);
+    let subjects: Vec<_> = answer(&mut h).into_iter().map(|(subject, _)| subject).collect();
+    assert_eq!(subjects, ["one-value", "one-key"]);
+}
+
+#[test]
+fn text_and_bytes_are_written_as_their_converters_do() {
+    let lines = format!(
+        "transforms=u,v\n{FORCED}\ntransforms.u.type=ExtractNewRecordState\n\
+         transforms.v.type=org.apache.kafka.connect.transforms.ExtractField$Value\ntransforms.v.field=v"
+    );
+    let written = |value: Converter, binary: bool| {
+        let mut h = Harness::new(Config { key: Converter::Text, value, ..with(&lines) });
+        h.begin();
+        let kind = if binary { 17 } else { 25 };
+        h.table_with_typmods(ReplicaIdentity::Default, &[("id", true, 23, -1), ("v", false, kind, -1)]);
+        let new = row([Some("1"), Some(r"\x00ff")]);
+        h.feed(&Message::Insert(Insert { xid: None, relation: 7, new: new.tuple() })).map_err(|error| {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            (source.unwrap_or_default(), error.hint().unwrap_or_default().to_owned())
+        })?;
+        let null = row([Some("2"), None]);
+        h.feed(&Message::Insert(Insert { xid: None, relation: 7, new: null.tuple() })).unwrap();
+        Ok(bytes(&mut h))
+    };
+    let key = |text: &str| Some(text.as_bytes().to_vec());
+    let text = written(Converter::Text, false).unwrap();
+    assert_eq!(text, [(key("Struct{id=1}"), key(r"\x00ff")), (key("Struct{id=2}"), None)]);
+    let plain = written(Converter::Bytes, true).unwrap();
+    assert_eq!(plain, [(key("Struct{id=1}"), Some(vec![0, 255])), (key("Struct{id=2}"), None)]);
+    let (what, hint): (String, String) = written(Converter::Bytes, false).unwrap_err();
+    assert!(what.contains("bytes only") && hint.contains("ExtractField"), "{what} {hint}");
+}
+
+#[test]
+fn bytes_without_transforms_are_refused() {
+    let config = Config { value: Converter::Bytes, ..with("") };
+    assert!(matches!(Capture::new(config, Start::at(Lsn(1))).err(), Some(Error::BytesForm)));
 }
 
 #[test]

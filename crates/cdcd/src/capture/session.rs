@@ -20,10 +20,11 @@ use super::publication::{self as watched, Published, Watch};
 use super::report::StatsLine;
 use super::schemas::Schemas;
 use super::snapshot::{self, Attempt, Ended, Prepared};
+use super::spool::FileSpool;
 use super::start::{self, Accept, Decision, Facts};
 use super::store::{Identity, Kept, Store};
 use super::stream::Stream;
-use super::{CaptureOptions, EndPosition, OutputKind, durability, now_ns, takeover};
+use super::{CaptureOptions, EndPosition, OutputKind, durability, identity, now_ns, protocol, takeover};
 use crate::connector::source::{SnapshotMode, SourceSettings};
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -43,6 +44,10 @@ pub(super) struct Life {
     disproved: Disproved,
     /// How durable Kafka is, for the log.
     durability: Option<&'static str>,
+    /// Transactions are received in progress.
+    is_streaming: bool,
+    /// One came that only protocol 1 can tell.
+    has_refused_streaming: bool,
     /// Schema ids do not change from life to life.
     schemas: Option<Schemas>,
 }
@@ -59,6 +64,7 @@ struct Session<'s> {
     identity: Identity,
     /// As the position keeps them.
     stream_options: String,
+    spool: Option<FileSpool>,
     server_version: u32,
     tables: Vec<Table>,
     /// What earlier processes were told about tables …
@@ -81,6 +87,12 @@ pub(super) async fn run(
             let position = Store::new(settings).peek(settings).await;
             Err(takeover::judge_guard(settings, failure, position))
         }
+        Err(mut failure) if life.is_streaming && protocol::is_unstreamable(&failure) => {
+            tracing::warn!("from here on each transaction is received after its commit (protocol 1)");
+            life.has_refused_streaming = true;
+            failure.transient = true;
+            Err(failure)
+        }
         outcome => outcome,
     }
 }
@@ -93,6 +105,7 @@ async fn open_and_run(
 ) -> Result<(), Failure> {
     let store = Store::new(settings);
     life.has_claimed = false;
+    life.is_streaming = false;
     if life.has_run && options.output == OutputKind::Kafka {
         // Somebody may have taken over meanwhile; fencing would take it back.
         takeover::refuse_if_taken_over(settings, store.peek(settings).await?.as_ref())?;
@@ -151,9 +164,9 @@ async fn open_and_run(
             Some(EndPosition::Now) => Some(slot::current_wal_flush_lsn(&control).await?),
         };
     }
-    let stream_options = settings.stream_options(server_version).text();
-    let stream_options = start::replayed_options(stream_options, position.as_ref());
-    let mut identity = identity(&control, &system, &decision, &stream_options).await?;
+    let protocol = protocol::choose(settings, server_version, life.has_refused_streaming, position.as_ref())?;
+    life.is_streaming = protocol.spool.is_some();
+    let mut identity = identity(&control, &system, &decision, &protocol.stream_options).await?;
     identity.guarantee = output.guarantee();
     identity.writer.clone_from(&settings.capture.run_id);
     identity.writer_epoch = position.as_ref().map_or(1, |position| position.writer_epoch);
@@ -168,7 +181,8 @@ async fn open_and_run(
         output,
         store,
         identity,
-        stream_options,
+        stream_options: protocol.stream_options,
+        spool: protocol.spool,
         server_version,
         tables,
         facts: facts_kept,
@@ -180,9 +194,15 @@ async fn open_and_run(
 impl Session<'_> {
     async fn run(mut self, decision: Decision, life: &mut Life) -> Result<(), Failure> {
         self.ensure_publication().await?;
+        identity::set(&self.control, &self.tables, &self.settings.publication.identities).await?;
         let published = Published::now(self.settings, &self.control).await?;
         if let Some(published) = &published {
             self.output.keep(&self.store.topic, &self.store.publication_key, Some(&published.encode()))?;
+        }
+        if matches!(&decision, Decision::CreateSlot { snapshot: true, .. })
+            && self.waits(self.settings.snapshot.delay, "snapshot.delay.ms").await
+        {
+            return Ok(());
         }
         let prepared = self.prepare(decision).await?;
         life.has_run = true;
@@ -192,6 +212,9 @@ impl Session<'_> {
         let tables: Vec<u32> = self.tables.iter().map(|table| table.oid).collect();
         capture.remember(std::mem::take(&mut self.facts), self.log_end, &tables);
         life.disproved.tell(&mut capture);
+        if let Some(spool) = self.spool.take() {
+            capture = capture.with_spool(Box::new(spool));
+        }
         let schemas = match &mut life.schemas {
             Some(schemas) => schemas,
             none => none.insert(Schemas::new(self.settings)?),
@@ -215,6 +238,11 @@ impl Session<'_> {
                 return Ok(());
             }
             self.write_position(&prepared, capture.snapshot().cloned()).await?;
+            let delay = self.settings.snapshot.streaming_delay;
+            let only = self.settings.snapshot.mode == SnapshotMode::InitialOnly;
+            if !only && self.waits(delay, "streaming.delay.ms").await {
+                return Ok(());
+            }
         }
         if self.settings.snapshot.mode == SnapshotMode::InitialOnly {
             tracing::info!("snapshot.mode=initial_only: the snapshot is complete");
@@ -224,6 +252,16 @@ impl Session<'_> {
         let durability = life.durability.unwrap_or("none");
         tracing::info!(slot = self.settings.slot.name, lsn = %prepared.from, durability, "starting to stream");
         self.stream(prepared.from, (&mut capture, schemas), watch, life.end).await
+    }
+
+    /// Waits as long as a property says; `true` if the end was asked for meanwhile.
+    async fn waits(&self, delay: Option<Duration>, property: &str) -> bool {
+        let Some(delay) = delay else { return false };
+        tracing::info!(property, wait_ms = delay.as_millis() as u64, "waiting");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => false,
+            () = self.shutdown.requested() => true,
+        }
     }
 
     async fn stream(

@@ -10,6 +10,7 @@ use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_postgres::catalog::{self as pg_catalog, Table};
 use cdcd_postgres::connection::{Connection, CopyMessage, Purpose};
+use cdcd_postgres::slices::SliceReader;
 use cdcd_postgres::snapshot::{OrderColumn, SnapshotReader, TableRows};
 use tokio_postgres::Client;
 
@@ -158,12 +159,11 @@ pub(super) async fn run(
     delivery: &mut Delivery<'_>,
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
-    let connection = Connection::connect(&settings.database, Purpose::Query).await?;
-    let mut reader = SnapshotReader::begin(connection, attempt.exported.as_deref()).await?;
-    let moment = reader.moment().await?;
+    let mut reader = open_reader(settings, attempt.exported.as_deref()).await?;
+    let moment = reader.session()?.moment().await?;
     let mut progress = attempt.progress.clone();
     if attempt.exported.is_none() {
-        let (snapshot, horizon) = reader.visible().await?;
+        let (snapshot, horizon) = reader.session()?.visible().await?;
         progress.moments.insert(progress.attempt, Moment { snapshot, horizon: LsnText(horizon) });
     }
     let left = tables_left(&mut progress, tables);
@@ -194,12 +194,24 @@ pub(super) async fn run(
             return Ok(Ended::Interrupted);
         }
     }
-    let Reading { reader, shown, .. } = read;
+    let Reading { reader, shown, schemas, capture, delivery, .. } = read;
     capture.end_snapshot(now_ns())?;
+    schemas.answer(capture).await?;
     reader.commit().await?;
     delivery.finish(capture, DRAIN_LIMIT).await?;
     shown.finish(left.len());
     Ok(Ended::Complete)
+}
+
+/// As many sessions as `snapshot.max.threads` says.
+async fn open_reader(settings: &SourceSettings, exported: Option<&str>) -> Result<SliceReader, Failure> {
+    let connection = Connection::connect(&settings.database, Purpose::Query).await?;
+    let first = SnapshotReader::begin(connection, exported).await?;
+    let mut more = Vec::new();
+    for _ in 1..settings.snapshot.sessions.get() {
+        more.push(Connection::connect(&settings.database, Purpose::Query).await?);
+    }
+    Ok(SliceReader::begin(first, more, exported).await?)
 }
 
 /// The tables that are not done, in the order of the progress. One that is gone, or was made again under its name,
@@ -242,7 +254,7 @@ fn is_read(settings: &SourceSettings, table: &Table) -> bool {
 struct Reading<'a, 'd> {
     settings: &'a SourceSettings,
     control: &'a Client,
-    reader: SnapshotReader,
+    reader: SliceReader,
     capture: &'a mut Capture,
     schemas: &'a mut Schemas,
     delivery: &'a mut Delivery<'d>,
@@ -259,7 +271,7 @@ impl Reading<'_, '_> {
         let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
         let facts = catalog::facts(self.control, table.oid, &columns, &type_oids).await?;
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        let at_us = self.reader.moment().await?.at_us;
+        let at_us = self.reader.session()?.moment().await?.at_us;
         let shape = shape(table, &columns);
         let select = self.settings.snapshot.overrides.get(&name).map(String::as_str);
         let key = if select.is_some() || !table.has_primary_key {
@@ -286,6 +298,7 @@ impl Reading<'_, '_> {
             select,
             order: &order,
             after: after.as_deref(),
+            upto: None,
         };
         self.reader.start_table(&rows).await?;
         let ended = self.rows(&name).await?;
@@ -304,6 +317,7 @@ impl Reading<'_, '_> {
             match self.reader.next_row()? {
                 Some(CopyMessage::Data(line)) => {
                     self.capture.handle_snapshot_row(line, now_ns())?;
+                    self.schemas.answer(self.capture).await?;
                     count += 1;
                     self.shown.row();
                     if self.capture.pending_bytes() >= OUTBOX_BYTES_MAX {

@@ -12,7 +12,7 @@ use super::delivery::{Deadline, Delivery};
 use super::publication::Watch;
 use super::report::StatsLine;
 use super::schemas::Schemas;
-use super::{catalog, now_ns};
+use super::{catalog, heartbeat, now_ns};
 use crate::connector::source::SourceSettings;
 use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
@@ -26,6 +26,8 @@ const BUSY_TICK: Duration = Duration::from_millis(5);
 const IDLE_TICK: Duration = Duration::from_millis(50);
 /// How long Kafka may take for what was read before a stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// Messages played back of a streamed transaction before other work is looked after, most of which may be skipped.
+const PLAYED_MAX: usize = 20_000;
 /// How often to ask the server for a keepalive while waiting for an end position.
 const ASK_INTERVAL_NS: i64 = 100_000_000;
 
@@ -83,7 +85,13 @@ impl Stream<'_> {
     /// Feeds frames that have arrived; says whether more may wait in the buffer.
     async fn take_frames(&mut self) -> Result<bool, Failure> {
         let now = now_ns();
-        while self.capture.pending_bytes() < OUTBOX_BYTES_MAX {
+        let mut played = 0;
+        while self.capture.pending_bytes() < OUTBOX_BYTES_MAX && played < PLAYED_MAX {
+            if self.capture.handle_spooled(now)? {
+                played += 1;
+                self.answer().await?;
+                continue;
+            }
             match self.connection.next_copy()? {
                 None => return Ok(false),
                 Some(CopyMessage::Done) => {
@@ -107,13 +115,18 @@ impl Stream<'_> {
                     }
                 },
             }
-            while let Some(request) = self.capture.poll_catalog_request() {
-                let facts = catalog::answer(self.control, request).await?;
-                self.capture.handle_catalog(&facts)?;
-            }
-            self.schemas.answer(self.capture).await?;
+            self.answer().await?;
         }
         Ok(true)
+    }
+
+    /// Answers what the last message asked for.
+    async fn answer(&mut self) -> Result<(), Failure> {
+        while let Some(request) = self.capture.poll_catalog_request() {
+            let facts = catalog::answer(self.control, request).await?;
+            self.capture.handle_catalog(&facts)?;
+        }
+        self.schemas.answer(self.capture).await
     }
 
     /// Waits for bytes or the end of a commit, but not longer than timers can. If records wait that nobody takes,
@@ -133,7 +146,12 @@ impl Stream<'_> {
     /// Heartbeats and status updates; also while Kafka blocks.
     async fn look_after(&mut self) -> Result<(), Failure> {
         let now = now_ns();
-        self.capture.handle_timer(now);
+        if self.capture.handle_timer(now)
+            && let Some(query) = &self.settings.heartbeat_action
+        {
+            heartbeat::act(self.control, query).await?;
+        }
+        self.schemas.answer(self.capture).await?;
         self.watch.look(self.settings, self.control, now).await?;
         if let Some(update) = self.capture.poll_status_update(now) {
             // What is not durable is not ours to let the server forget.

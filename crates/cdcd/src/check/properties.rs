@@ -50,6 +50,7 @@ fn form(converter: &Converter) -> &'static str {
         Converter::Json(_) => "JSON without schemas",
         Converter::Avro(_) => "Avro",
         Converter::Text => "text for people",
+        Converter::Bytes => "bytes as they are",
     }
 }
 

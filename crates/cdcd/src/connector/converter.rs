@@ -5,7 +5,7 @@ use std::time::Duration;
 use cdcd_capture::converter::{AvroOptions, Converter, JsonOptions, SubjectName};
 use cdcd_debezium::format::avro_schema::MetaData;
 use cdcd_debezium::format::json::DecimalFormat;
-use cdcd_kafka::registry::{Credentials, Registration, RegistryConfig};
+use cdcd_kafka::registry::{Credentials, Registration, RegistryConfig, RegistryTls};
 
 use super::known::{Known, Support, report_unused_options};
 use super::properties::{Properties, PropertyError};
@@ -69,11 +69,31 @@ const AVRO_OPTIONS: &[Known] = &[
     ),
     known("use.schema.id", Support::Refused { unless: "-1", why: "each table has a schema of its own" }),
     known("rule.*", Support::Refused { unless: "", why: "data contracts are not there" }),
+    known("schema.registry.ssl.truststore.location", Support::Yes),
+    known("schema.registry.ssl.truststore.type", Support::Yes),
+    known("schema.registry.ssl.truststore.certificates", Support::Yes),
+    known("schema.registry.ssl.truststore.password", Support::Ignored("PEM has none")),
+    known("schema.registry.ssl.keystore.location", Support::Yes),
+    known("schema.registry.ssl.keystore.type", Support::Yes),
+    known("schema.registry.ssl.keystore.key", Support::Yes),
+    known("schema.registry.ssl.keystore.certificate.chain", Support::Yes),
+    known("schema.registry.ssl.keystore.password", Support::Ignored("PEM has none")),
+    known(
+        "schema.registry.ssl.key.password",
+        Support::Refused { unless: "", why: "encrypted keys cannot be read: decrypt the key" },
+    ),
+    known(
+        "schema.registry.ssl.endpoint.identification.algorithm",
+        Support::Refused { unless: "https", why: "a certificate must be of the host that is asked" },
+    ),
+    known("schema.registry.ssl.protocol", Support::Ignored("TLS 1.2 and 1.3")),
+    known("schema.registry.ssl.enabled.protocols", Support::Ignored("TLS 1.2 and 1.3")),
+    known("schema.registry.ssl.provider", Support::Ignored("it names Java code")),
     known(
         "schema.registry.ssl.*",
         Support::Refused {
             unless: "",
-            why: "https trusts the machine's certificates; key stores cannot be read",
+            why: "certificates and keys come as PEM: truststore.* and keystore.*",
         },
     ),
 ];
@@ -90,13 +110,7 @@ pub(super) fn read(properties: &Properties, key: &str) -> Result<Chosen, Propert
             ((Converter::Avro(options), Some(registry)), AVRO_OPTIONS)
         }
         Some(STRING | "StringConverter") => ((Converter::Text, None), STRING_OPTIONS),
-        Some(BYTES | "ByteArrayConverter") => {
-            return Err(PropertyError::new(
-                key,
-                "ByteArrayConverter takes bytes only, and a change event is a struct",
-            )
-            .hint(format!("use {JSON}, {AVRO} or {STRING}")));
-        }
+        Some(BYTES | "ByteArrayConverter") => ((Converter::Bytes, None), &[][..]),
         Some(other) => {
             return Err(PropertyError::new(key, format!("converter '{other}' is not supported"))
                 .hint(format!("supported: {JSON}, {AVRO}, {STRING}, and {BYTES} where records are bytes")));
@@ -154,7 +168,48 @@ fn registry(properties: &Properties, key: &str) -> Result<RegistryConfig, Proper
         },
         normalize: properties.boolean(&option("normalize.schemas"), false)?,
         answer_limit: ANSWER_LIMIT,
+        tls: RegistryTls { roots: roots(properties, key)?, identity: identity(properties, key)? },
     })
+}
+
+/// Whom we trust.
+fn roots(properties: &Properties, key: &str) -> Result<Option<Vec<u8>>, PropertyError> {
+    let store = format!("{key}.schema.registry.ssl.truststore");
+    match properties.non_empty(&format!("{store}.certificates")) {
+        Some(certificates) => Ok(Some(certificates.as_bytes().to_vec())),
+        None => pem_store(properties, &store),
+    }
+}
+
+/// Who we are.
+fn identity(properties: &Properties, key: &str) -> Result<Option<Vec<u8>>, PropertyError> {
+    let store = format!("{key}.schema.registry.ssl.keystore");
+    let chain = properties.non_empty(&format!("{store}.certificate.chain"));
+    match (properties.non_empty(&format!("{store}.key")), chain) {
+        (Some(private), Some(chain)) => Ok(Some(format!("{chain}\n{private}").into_bytes())),
+        (None, None) => pem_store(properties, &store),
+        _ => Err(PropertyError::new(
+            format!("{store}.key"),
+            "goes with certificate.chain: one of them is missing",
+        )),
+    }
+}
+
+/// A store that is a file.
+fn pem_store(properties: &Properties, store: &str) -> Result<Option<Vec<u8>>, PropertyError> {
+    let type_key = format!("{store}.type");
+    let kind = properties.non_empty(&type_key);
+    let location_key = format!("{store}.location");
+    let Some(location) = properties.non_empty(&location_key) else { return Ok(None) };
+    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("PEM")) {
+        let problem = format!("a store of type {} cannot be read", kind.unwrap_or("JKS, Java's default,"));
+        return Err(PropertyError::new(type_key, problem).hint(format!(
+            "set it to PEM and {location_key} to a PEM file: keytool -importkeystore makes PKCS12 of JKS, openssl \
+             pkcs12 -nodes makes PEM of PKCS12"
+        )));
+    }
+    let read = std::fs::read(location);
+    read.map(Some).map_err(|error| PropertyError::new(location_key, format!("{location}: {error}")))
 }
 
 fn credentials(properties: &Properties, key: &str) -> Result<Credentials, PropertyError> {
@@ -252,6 +307,53 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_behind_tls_is_reached_with_pem() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, "ROOTS").unwrap();
+        let ssl = |pairs: &[(&str, &str)]| {
+            let prefix = "value.converter.schema.registry.ssl.";
+            let named: Vec<(String, &str)> =
+                pairs.iter().map(|(key, value)| (format!("{prefix}{key}"), *value)).collect();
+            let mut all =
+                vec![("value.converter", AVRO), ("value.converter.schema.registry.url", "https://a")];
+            all.extend(named.iter().map(|(key, value)| (key.as_str(), *value)));
+            with(&all).map(|(_, registry)| registry.unwrap().tls)
+        };
+        let location = ("truststore.location", file.to_str().unwrap());
+        let given = [
+            location,
+            ("truststore.type", "PEM"),
+            ("keystore.key", "KEY"),
+            ("keystore.certificate.chain", "CHAIN"),
+            ("endpoint.identification.algorithm", "https"),
+        ];
+        let tls = ssl(&given).unwrap();
+        assert_eq!(tls.roots.as_deref(), Some(&b"ROOTS"[..]));
+        assert_eq!(tls.identity.as_deref(), Some(&b"CHAIN\nKEY"[..]));
+        assert!(!format!("{tls:?}").contains("KEY"));
+        assert_eq!(ssl(&[("truststore.certificates", "X")]).unwrap().roots.as_deref(), Some(&b"X"[..]));
+        for (pairs, key, says) in [
+            (&[location][..], "truststore.type", "openssl"),
+            (&[location, ("truststore.type", "PKCS12")], "truststore.type", "PKCS12"),
+            (
+                &[("truststore.location", "/nowhere.pem"), ("truststore.type", "PEM")],
+                "truststore.location",
+                "nowhere",
+            ),
+            (&[("keystore.key", "KEY")], "keystore.key", "certificate.chain"),
+            (&[("key.password", "s3cret")], "key.password", "decrypt"),
+            (&[("endpoint.identification.algorithm", "none")], "endpoint.identification.algorithm", "host"),
+            (&[("cipher.suites", "x")], "cipher.suites", "PEM"),
+        ] {
+            let error = ssl(pairs).unwrap_err();
+            assert_eq!(error.key, format!("value.converter.schema.registry.ssl.{key}"));
+            let text = format!("{error} {}", error.hint.as_deref().unwrap_or_default());
+            assert!(text.contains(says) && !text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_honoured_names_its_key_and_what_can() {
         let check = |pairs: &[(&str, &str)], key: &str, says: &str| {
             let error = with(pairs).unwrap_err();
@@ -263,7 +365,6 @@ mod tests {
         for class in [JSON, AVRO, STRING, BYTES] {
             check(&unknown, "value.converter", class);
         }
-        check(&[("value.converter", BYTES)], "value.converter", "struct");
         check(&[("value.converter", AVRO)], "value.converter.schema.registry.url", "registry");
         let with_url = |key: &'static str, value: &'static str| {
             [("value.converter", AVRO), ("value.converter.schema.registry.url", "http://a"), (key, value)]

@@ -53,7 +53,7 @@ pub fn report_unused(properties: &Properties, tables: &[&[Known]]) -> Result<(),
         let value = properties.peek(key).unwrap_or_default();
         match known().find(|row| row.matches(key)).map(|row| row.support) {
             Some(Support::Refused { unless, why }) if !value.eq_ignore_ascii_case(unless) => {
-                return Err(PropertyError::new(key, format!("'{value}' cannot be honoured: {why}")));
+                return Err(refusal(key, value, why));
             }
             Some(Support::Dead(why)) => tracing::warn!(key, "property has no effect: {why}"),
             Some(Support::Ignored(why)) => tracing::debug!(key, "property has no effect here: {why}"),
@@ -79,7 +79,7 @@ pub fn report_unused_options(
         let key = format!("{prefix}{name}");
         match known.iter().find(|row| row.matches(name)).map(|row| row.support) {
             Some(Support::Refused { unless, why }) if !value.eq_ignore_ascii_case(unless) => {
-                return Err(PropertyError::new(key, format!("'{value}' cannot be honoured: {why}")));
+                return Err(refusal(&key, value, why));
             }
             Some(Support::Ignored(why) | Support::Dead(why)) => {
                 tracing::debug!(key, "property has no effect here: {why}");
@@ -89,6 +89,13 @@ pub fn report_unused_options(
         }
     }
     Ok(())
+}
+
+/// Secrets are not shown.
+fn refusal(key: &str, value: &str, why: &str) -> PropertyError {
+    let is_secret = key.to_ascii_lowercase().contains("password");
+    let shown = if is_secret { "it".to_owned() } else { format!("'{value}'") };
+    PropertyError::new(key, format!("{shown} cannot be honoured: {why}"))
 }
 
 fn warn_unknown<'a>(key: &str, known: impl Iterator<Item = &'a Known>) {

@@ -13,3 +13,4 @@ pub mod known_source;
 pub mod properties;
 pub mod sink;
 pub mod source;
+pub mod streaming;

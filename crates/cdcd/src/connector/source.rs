@@ -1,6 +1,7 @@
 //! The settings of a capture, from its properties.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
@@ -22,6 +23,7 @@ use super::converter;
 use super::known::report_unused;
 use super::known_source::SOURCE;
 use super::properties::{Properties, PropertyError};
+use super::streaming::StreamingSettings;
 
 /// The connector that we stand in for, as `source.version` names it.
 const CONNECTOR_VERSION: &str = "3.6.3.Final";
@@ -62,6 +64,12 @@ pub struct SnapshotSettings {
     pub tables: NameFilter,
     /// `snapshot.select.statement.overrides`, by `schema.table`.
     pub overrides: BTreeMap<String, String>,
+    /// `snapshot.max.threads`: how many sessions read one table together.
+    pub sessions: NonZeroU16,
+    /// `snapshot.delay.ms`: wait before it.
+    pub delay: Option<Duration>,
+    /// `streaming.delay.ms`: wait behind it.
+    pub streaming_delay: Option<Duration>,
 }
 
 /// `offset.mismatch.strategy`: what to do when the slot is ahead of the position.
@@ -103,6 +111,30 @@ pub struct PublicationSettings {
     pub via_partition_root: bool,
     /// `publish`, if `skipped.operations` is set explicitly.
     pub publish: Option<String>,
+    /// `replica.identity.autoset.values`
+    pub identities: Vec<IdentityRule>,
+}
+
+/// A replica identity for the tables of a name.
+#[derive(Debug, Clone)]
+pub struct IdentityRule {
+    /// `schema.table`
+    pub table: Regex,
+    /// What it is set to.
+    pub identity: WantedIdentity,
+}
+
+/// A replica identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedIdentity {
+    /// The primary key.
+    Default,
+    /// All columns.
+    Full,
+    /// None.
+    Nothing,
+    /// A unique index of this name.
+    Index(String),
 }
 
 /// `topic.creation.*`: rules in order, the default last. Empty: the broker creates topics by itself.
@@ -141,6 +173,8 @@ pub struct SourceSettings {
     pub publication: PublicationSettings,
     /// Snapshot.
     pub snapshot: SnapshotSettings,
+    /// How transactions in progress are received.
+    pub streaming: StreamingSettings,
     /// `status.update.interval.ms`
     pub status_interval: Duration,
     /// Settings of the producer.
@@ -153,6 +187,8 @@ pub struct SourceSettings {
     pub exactly_once: ExactlyOnce,
     /// How topics are made.
     pub topic_creation: TopicCreation,
+    /// SQL to be run with each heartbeat (`heartbeat.action.query`).
+    pub heartbeat_action: Option<String>,
     /// Longest wait between two attempts (`retriable.restart.connector.wait.ms`).
     pub retry_wait: Duration,
     /// How long a dependency may stay away before the process ends with exit 3.
@@ -207,6 +243,7 @@ impl SourceSettings {
             slot: slot(properties)?,
             publication: publication(properties)?,
             snapshot: snapshot(properties)?,
+            streaming: StreamingSettings::new(properties)?,
             status_interval: milliseconds(properties, "status.update.interval.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
             producer: client("producer")?,
@@ -214,6 +251,7 @@ impl SourceSettings {
             admin: client("admin")?,
             exactly_once: exactly_once(properties)?,
             topic_creation: TopicCreation::new(properties)?,
+            heartbeat_action: properties.non_empty("heartbeat.action.query").map(str::to_owned),
             retry_wait: milliseconds(properties, "retriable.restart.connector.wait.ms", 10_000)?
                 .unwrap_or(Duration::from_secs(10)),
             retry_budget: retry_budget(properties)?,
@@ -294,7 +332,18 @@ fn database(properties: &Properties, name: &str) -> Result<cdcd_postgres::Config
         )?,
         connect_timeout: timeout.unwrap_or(Duration::from_secs(30)),
         application_name: format!("cdcd {name}"),
+        initial_statements: statements(
+            properties.non_empty("database.initial.statements").unwrap_or_default(),
+        ),
     })
+}
+
+/// SQL between semicolons; two of them stand for one that is part of a statement.
+fn statements(text: &str) -> Vec<String> {
+    const KEPT: &str = "\u{0}";
+    let parts = text.replace(";;", KEPT);
+    let parts = parts.split(';').map(|part| part.trim().replace(KEPT, ";"));
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 fn client_config(
@@ -391,10 +440,14 @@ fn transforms(properties: &Properties, converters: [Converter; 2]) -> Result<Cha
         problem: error.problem,
         hint: error.hint,
     })?;
-    let is_json = converters.iter().all(|converter| matches!(converter, Converter::Json(_)));
-    if !chain.is_empty() && !is_json {
-        return Err(PropertyError::new("transforms", "transforms work with JsonConverter only so far")
-            .hint("set key.converter and value.converter to JsonConverter, or leave transforms out"));
+    for (converter, key) in converters.iter().zip(["key.converter", "value.converter"]) {
+        if chain.is_empty() && *converter == Converter::Bytes {
+            return Err(PropertyError::new(
+                key,
+                "ByteArrayConverter takes bytes only, and a change event is a struct",
+            )
+            .hint("use JsonConverter, AvroConverter or StringConverter, or transforms that take bytes out of the event"));
+        }
     }
     Ok(chain)
 }
@@ -701,7 +754,29 @@ fn publication(properties: &Properties) -> Result<PublicationSettings, PropertyE
         )?,
         via_partition_root: properties.boolean("publish.via.partition.root", false)?,
         publish: explicit.then(|| publish.join(", ")),
+        identities: identities(properties)?,
     })
+}
+
+fn identities(properties: &Properties) -> Result<Vec<IdentityRule>, PropertyError> {
+    let key = "replica.identity.autoset.values";
+    let entries = properties.list(key).into_iter();
+    let rule = |entry: String| {
+        let wrong = || {
+            PropertyError::new(key, format!("'{entry}' is not schema.table:IDENTITY"))
+                .hint("identities are DEFAULT, FULL, NOTHING and INDEX name")
+        };
+        let (table, identity) = entry.rsplit_once(':').ok_or_else(wrong)?;
+        let identity = match identity.trim().split_once(' ') {
+            None if identity.trim() == "DEFAULT" => WantedIdentity::Default,
+            None if identity.trim() == "FULL" => WantedIdentity::Full,
+            None if identity.trim() == "NOTHING" => WantedIdentity::Nothing,
+            Some(("INDEX", name)) => WantedIdentity::Index(name.trim().to_owned()),
+            _ => return Err(wrong()),
+        };
+        Ok(IdentityRule { table: anchored(key, table)?, identity })
+    };
+    entries.map(rule).collect()
 }
 
 fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> {
@@ -731,6 +806,9 @@ fn snapshot(properties: &Properties) -> Result<SnapshotSettings, PropertyError> 
         mode,
         tables: if include.is_empty() { NameFilter::All } else { NameFilter::Include(include) },
         overrides,
+        sessions: properties.number("snapshot.max.threads", NonZeroU16::MIN)?,
+        delay: milliseconds(properties, "snapshot.delay.ms", 0)?,
+        streaming_delay: milliseconds(properties, "streaming.delay.ms", 0)?,
     })
 }
 
@@ -866,25 +944,143 @@ mod tests {
     }
 
     #[test]
-    fn transforms_are_refused_with_another_converter_than_json() {
-        let unwrap = [
-            ("transforms", "unwrap"),
-            ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState"),
-        ];
-        let (registry, string) = ("http://registry:8081", "org.apache.kafka.connect.storage.StringConverter");
-        let avro = "io.confluent.connect.avro.AvroConverter";
+    fn transforms_go_with_every_converter_and_bytes_with_nothing_else() {
+        let unwrap = [("transforms", "u"), ("transforms.u.type", "ExtractNewRecordState")];
+        let (avro, url) = ("io.confluent.connect.avro.AvroConverter", "http://registry:8081");
+        let bytes = "org.apache.kafka.connect.converters.ByteArrayConverter";
         for converter in [
-            &[("key.converter", string)][..],
-            &[("value.converter", string)],
-            &[("key.converter", avro), ("key.converter.schema.registry.url", registry)],
-            &[("value.converter", avro), ("value.converter.schema.registry.url", registry)],
+            &[("key.converter", "org.apache.kafka.connect.storage.StringConverter")][..],
+            &[("value.converter", avro), ("value.converter.schema.registry.url", url)],
+            &[("value.converter", bytes)],
         ] {
-            let message = error(&[&unwrap[..], converter].concat());
-            let expected = "transforms: transforms work with JsonConverter only so far";
-            assert!(message.starts_with(expected), "{message}");
-            assert!(SourceSettings::new(&properties(converter), KafkaNeed::Required).is_ok());
+            let all = [&unwrap[..], converter].concat();
+            assert!(SourceSettings::new(&properties(&all), KafkaNeed::Required).is_ok(), "{converter:?}");
         }
-        assert!(SourceSettings::new(&properties(&unwrap), KafkaNeed::Required).is_ok());
+        let message = error(&[("key.converter", bytes)]);
+        assert!(message.starts_with("key.converter: ByteArrayConverter takes bytes only"), "{message}");
+    }
+
+    #[test]
+    fn the_server_is_reached_as_the_properties_say() {
+        let settings = |pairs: &[(&str, &str)]| SourceSettings::new(&properties(pairs), KafkaNeed::Required);
+        let given = settings(&[
+            ("database.sslmode", "verify-full"),
+            ("database.sslrootcert", "ca.pem"),
+            ("database.sslcert", "me.pem"),
+            ("database.sslkey", "me.key"),
+            ("driver.channelBinding", "require"),
+            ("database.query.timeout.ms", "0"),
+            ("database.connection.timeout.ms", "1500"),
+        ])
+        .unwrap();
+        let file = |name: &str| Some(std::path::PathBuf::from(name));
+        assert_eq!(given.database.ssl_mode, SslMode::VerifyFull);
+        assert_eq!(given.database.ssl_root_cert, file("ca.pem"));
+        assert_eq!(given.database.ssl_cert, file("me.pem"));
+        assert_eq!(given.database.ssl_key, file("me.key"));
+        assert_eq!(given.database.channel_binding, ChannelBinding::Require);
+        assert_eq!(given.query_timeout, None);
+        assert_eq!(given.database.connect_timeout, Duration::from_millis(1500));
+        let other = settings(&[]).unwrap();
+        assert_eq!(other.query_timeout, Some(Duration::from_secs(600)));
+        assert_eq!(other.database.channel_binding, ChannelBinding::Prefer);
+        assert!(error(&[("driver.channelBinding", "maybe")]).starts_with("driver.channelBinding"));
+    }
+
+    #[test]
+    fn the_slot_is_used_as_the_properties_say() {
+        let slot = |pairs: &[(&str, &str)]| {
+            SourceSettings::new(&properties(pairs), KafkaNeed::Required).unwrap().slot
+        };
+        let given = slot(&[
+            ("slot.failover", "true"),
+            ("slot.drop.on.stop", "true"),
+            ("slot.stream.params", "origin=none; two_phase = off"),
+            ("slot.max.retries", "2"),
+            ("slot.retry.delay.ms", "250"),
+            ("offset.mismatch.strategy", "trust_greater_lsn"),
+        ]);
+        assert!(given.failover && given.drop_on_stop);
+        let param = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(given.stream_params, [param("origin", "none"), param("two_phase", "off")]);
+        assert_eq!((given.max_retries, given.retry_delay), (2, Duration::from_millis(250)));
+        assert_eq!(given.mismatch, MismatchStrategy::TrustSlot);
+        let other = slot(&[("offset.mismatch.strategy", "trust_offset")]);
+        assert!(!other.failover && !other.drop_on_stop && other.stream_params.is_empty());
+        assert_eq!((other.max_retries, other.retry_delay), (6, Duration::from_secs(10)));
+        assert_eq!(other.mismatch, MismatchStrategy::Stop);
+        assert!(error(&[("slot.stream.params", "origin")]).starts_with("slot.stream.params"));
+    }
+
+    #[test]
+    fn heartbeats_go_where_the_properties_say() {
+        let topic = |pairs: &[(&str, &str)]| {
+            let pairs = [&[("heartbeat.interval.ms", "250")], pairs].concat();
+            let settings = SourceSettings::new(&properties(&pairs), KafkaNeed::Required).unwrap();
+            let heartbeat = settings.capture.heartbeat.unwrap();
+            assert_eq!(heartbeat.interval_ns, 250_000_000);
+            heartbeat.topic
+        };
+        assert_eq!(topic(&[]), "__debezium-heartbeat.cdc");
+        assert_eq!(topic(&[("topic.heartbeat.prefix", "beats")]), "beats.cdc");
+        assert_eq!(topic(&[("topic.heartbeat.prefix", "beats"), ("topic.heartbeat.name", "one")]), "one");
+        let off = SourceSettings::new(&properties(&[]), KafkaNeed::Required).unwrap();
+        assert!(off.capture.heartbeat.is_none());
+    }
+
+    #[test]
+    fn statements_end_with_a_semicolon_and_two_are_one() {
+        let given = [("database.initial.statements", "SET a TO 1; SELECT ';;' ;")];
+        let settings = SourceSettings::new(&properties(&given), KafkaNeed::Required).unwrap();
+        assert_eq!(settings.database.initial_statements, ["SET a TO 1", "SELECT ';'"]);
+    }
+
+    #[test]
+    fn identities_are_set_for_tables_by_name() {
+        let given = [(
+            "replica.identity.autoset.values",
+            r"public\.a:FULL, public\.(b|c):INDEX by_name,x\.y:NOTHING",
+        )];
+        let settings = SourceSettings::new(&properties(&given), KafkaNeed::Required).unwrap();
+        let rules = settings.publication.identities;
+        let of = |name: &str| {
+            rules.iter().filter(|r| r.table.is_match(name)).map(|r| &r.identity).collect::<Vec<_>>()
+        };
+        assert_eq!(of("public.a"), [&WantedIdentity::Full]);
+        assert_eq!(of("public.c"), [&WantedIdentity::Index("by_name".to_owned())]);
+        assert_eq!(of("public.ab"), [&WantedIdentity::Nothing; 0]);
+        for wrong in ["public.a", "public.a:full", "public.a:INDEX"] {
+            assert!(error(&[("replica.identity.autoset.values", wrong)]).contains("IDENTITY"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn built_in_tables_are_left_alone_unless_they_are_asked_for() {
+        for (value, expected) in [("true", false), ("false", true)] {
+            let settings =
+                SourceSettings::new(&properties(&[("table.ignore.builtin", value)]), KafkaNeed::Required);
+            let filters = settings.unwrap().capture.filters;
+            assert_eq!(filters.captures("public", "spatial_ref_sys"), expected);
+            assert!(filters.captures("public", "mine"));
+        }
+    }
+
+    #[test]
+    fn clients_are_overridden_apart() {
+        let pairs = [
+            ("producer.override.linger.ms", "7"),
+            ("consumer.override.fetch.min.bytes", "2"),
+            ("admin.override.request.timeout.ms", "1234"),
+        ];
+        let settings = SourceSettings::new(&properties(&pairs), KafkaNeed::Required).unwrap();
+        let has =
+            |config: &ClientConfig, value: &str| format!("{config:?}").contains(&format!("\"{value}\""));
+        let clients = [&settings.producer, &settings.consumer, &settings.admin];
+        for (at, value) in ["7", "2", "1234"].into_iter().enumerate() {
+            for (index, client) in clients.iter().enumerate() {
+                assert_eq!(has(client, value), index == at, "{value} in {client:?}");
+            }
+        }
     }
 
     /// The shop pipeline's connector as it is described in three places, apart from the password.

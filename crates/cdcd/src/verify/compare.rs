@@ -52,6 +52,7 @@ pub(super) async fn table(
         select: Some(&select),
         order: &[],
         after: None,
+        upto: None,
     };
     fence.reader.start_table(&rows).await?;
     let mut is_last = false;

@@ -295,3 +295,56 @@ fn heartbeats_and_topic_rules_are_honoured() {
     );
     assert!(described.unwrap().contains("PartitionCount: 3"));
 }
+
+#[test]
+fn what_the_properties_ask_for_is_done_at_the_source() {
+    let bench = Bench::new("asked");
+    bench
+        .psql("CREATE TABLE \"T\" (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY, n int NOT NULL)");
+    bench.psql("CREATE UNIQUE INDEX by_n ON u (n); CREATE TABLE beats (marker text)");
+    let connector = bench.connector(&[
+        ("heartbeat.interval.ms", "50"),
+        ("heartbeat.action.query", "INSERT INTO beats VALUES (current_setting('my.marker'))"),
+        ("database.initial.statements", "SET my.marker TO 'a;;b'; SET DateStyle TO German"),
+        ("replica.identity.autoset.values", r"public\.T:FULL,public\.u:INDEX by_n"),
+        ("snapshot.delay.ms", "300"),
+        ("streaming.delay.ms", "200"),
+        ("slot.drop.on.stop", "true"),
+        ("slot.stream.params", "binary=false"),
+    ]);
+    let child = bench.command(&connector, &[]);
+    wait_until("heartbeats at the source", Duration::from_secs(60), || {
+        Ok((bench.psql("SELECT count(*) >= 2 FROM beats") == "t").then_some(()))
+    })
+    .unwrap();
+    let identities = "SELECT string_agg(relname || '=' || relreplident::text, ',' ORDER BY relname COLLATE \"C\") \
+                      FROM pg_class WHERE relname IN ('T', 'u')";
+    assert_eq!(bench.psql(identities), "T=f,u=i");
+    assert_eq!(bench.psql("SELECT DISTINCT marker FROM beats"), "a;b");
+    assert_eq!(
+        bench.psql("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"),
+        "1"
+    );
+    kill(child.id(), "TERM");
+    let output = finish(child);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for property in ["snapshot.delay.ms", "streaming.delay.ms"] {
+        assert!(stderr(&output).contains(property), "{property}");
+    }
+    assert_eq!(
+        bench.psql("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"),
+        "0"
+    );
+}
+
+#[test]
+fn a_heartbeat_action_without_its_table_stops_the_connector() {
+    let bench = Bench::new("noaction");
+    let connector = bench.connector(&[
+        ("heartbeat.interval.ms", "50"),
+        ("heartbeat.action.query", "INSERT INTO nowhere VALUES (1)"),
+    ]);
+    let output = finish(bench.command(&connector, &[]));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("heartbeat.action.query"), "{}", stderr(&output));
+}

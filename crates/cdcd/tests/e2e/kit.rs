@@ -50,7 +50,12 @@ impl Read {
 
 impl Bench {
     pub(crate) fn new(name: &str) -> Self {
-        let postgres = services::postgres(15).unwrap();
+        Bench::on(name, 15)
+    }
+
+    /// On a server of another major version.
+    pub(crate) fn on(name: &str, major: u16) -> Self {
+        let postgres = services::postgres(major).unwrap();
         let kafka = services::kafka().unwrap();
         let database = postgres.fresh_database(name).unwrap();
         let name = database.name.clone();

@@ -11,6 +11,7 @@ mod offsets;
 mod rowless;
 mod secrets;
 mod sink;
+mod streamed;
 mod transforms;
 mod verify;
 mod verify_topics;

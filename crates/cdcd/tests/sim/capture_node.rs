@@ -22,6 +22,7 @@ use crate::bugs::Bug;
 use crate::faults;
 use crate::kafka::{Record, Refusal, Upto};
 use crate::postgres::{self, FIRST_OID, Rows, SENDER_TIMEOUT, TABLES};
+use crate::streaming::Memory;
 use crate::time::{MS, Nanos, SECOND};
 use crate::world::{Arrived, Event, World, trace};
 
@@ -532,7 +533,8 @@ impl CaptureNode {
         let lineage = self.identity.as_ref().map_or(0, |identity| identity.lineage);
         let timeout = std::time::Duration::from_nanos(SENDER_TIMEOUT as u64);
         let interval = start::status_interval(self.settings.status_interval, Some(timeout));
-        self.capture = Some(Capture::new(self.settings.capture.clone(), prepared.start(interval, lineage))?);
+        let capture = Capture::new(self.settings.capture.clone(), prepared.start(interval, lineage))?;
+        self.capture = Some(capture.with_spool(Box::new(Memory::default())));
         match &prepared.read {
             None => self.go(world, Phase::Start),
             Some(attempt) => self.begin_snapshot(world, attempt),
@@ -731,6 +733,13 @@ impl CaptureNode {
     fn take_frames(&mut self, world: &mut World, wire: u64) -> Result<bool, Failure> {
         let Some(capture) = &mut self.capture else { return Ok(false) };
         while capture.pending_bytes() < OUTBOX_MAX || world.bug == Some(Bug::ReadsOnWhileBlocked) {
+            if capture.handle_spooled(world.now)? {
+                world.fired("streamed transaction played back");
+                if capture.poll_catalog_request().is_some() {
+                    capture.handle_catalog(&postgres::facts())?;
+                }
+                continue;
+            }
             let Some(payload) = world.pg.receive(wire, world.now) else { return Ok(false) };
             match Frame::read(&payload) {
                 Ok(Frame::XLogData(data)) => capture.handle_xlog_data(&data, world.now)?,

@@ -10,6 +10,7 @@ mod postgres;
 mod settings;
 mod sink_node;
 mod snowflake;
+mod streaming;
 mod time;
 mod world;
 

@@ -16,6 +16,7 @@ use cdcd_postgres::catalog::Table;
 use cdcd_postgres::replication::System;
 use cdcd_postgres::slot::SlotInfo;
 
+use crate::streaming::Sent;
 use crate::time::{MS, Nanos, SECOND};
 
 /// The tables, by OID less [`FIRST_OID`].
@@ -99,6 +100,7 @@ pub(crate) struct Wire {
     /// What the client has taken off the connection.
     pub(crate) received: u64,
     described: [bool; 2],
+    streamed: Sent,
     last_reply: Nanos,
     reply_asked: bool,
     pub(crate) last_flushed: u64,
@@ -121,6 +123,8 @@ pub(crate) struct Postgres {
     pub(crate) down_until: Nanos,
     /// Before 14.19, 15.14, 16.10, 17.6: a lower acknowledgement takes the slot back.
     pub(crate) moves_back: bool,
+    /// Changes from which on a transaction is sent in progress.
+    pub(crate) streams_from: Option<usize>,
     /// The whole world writes nothing more.
     pub(crate) quiet: bool,
     /// Frames that were fast-forwarded over, for the table of what happened.
@@ -144,6 +148,7 @@ impl Postgres {
             next_wire: 1,
             down_until: 0,
             moves_back,
+            streams_from: None,
             quiet: false,
             fast_forwards: 0,
         }
@@ -355,6 +360,7 @@ impl Postgres {
             sent_lsn: from,
             received: 0,
             described: [false; 2],
+            streamed: Sent::default(),
             last_reply: now,
             reply_asked: false,
             last_flushed: 0,
@@ -387,7 +393,25 @@ impl Postgres {
                     }
                     break;
                 };
-                render(tx, &mut wire.described, &mut wire.rendered);
+                match self.streams_from {
+                    None => render(tx, &mut wire.described, &mut wire.rendered),
+                    Some(least) => {
+                        let later = self.log.get(wire.next + 1..).unwrap_or_default().iter().take(3);
+                        let later = later.map(|tx| (tx.xid, &*tx.changes));
+                        let open = self.running.iter().filter(|tx| !tx.committed);
+                        for others in later.chain(open.map(|tx| (tx.xid, &*tx.changes))) {
+                            let seen = others.1.partition_point(|change| change.lsn < tx.commit_lsn);
+                            if seen >= least {
+                                wire.streamed.block(others, None, tx.commit_lsn, &mut wire.rendered);
+                            }
+                        }
+                        if wire.streamed.has(tx.xid) || tx.changes.len() >= least {
+                            wire.streamed.commit(tx, &mut wire.described, &mut wire.rendered);
+                        } else {
+                            render(tx, &mut wire.described, &mut wire.rendered);
+                        }
+                    }
+                }
                 wire.next += 1;
                 // Inside of a transaction keepalives tell of what lies before its commit.
                 wire.sent_lsn = wire.sent_lsn.max(tx.commit_lsn);
@@ -482,7 +506,7 @@ fn keepalive(wal_end: u64, reply: bool) -> Vec<u8> {
     frame
 }
 
-fn frame(lsn: u64, message: &Message<'_>) -> Vec<u8> {
+pub(crate) fn frame(lsn: u64, message: &Message<'_>) -> Vec<u8> {
     let mut body = Vec::with_capacity(96);
     encode::message(&mut body, message);
     let mut frame = Vec::with_capacity(body.len() + 25);
@@ -515,17 +539,17 @@ fn render(tx: &Committed, described: &mut [bool; 2], out: &mut VecDeque<(u64, Ve
 }
 
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     old: Option<TupleBuffer>,
     new: Option<TupleBuffer>,
 }
 
-struct Data<'b> {
+pub(crate) struct Data<'b> {
     change: Change,
     buffers: &'b Buffers,
 }
 
-fn data<'b>(change: &Change, buffers: &'b mut Buffers) -> Data<'b> {
+pub(crate) fn data<'b>(change: &Change, buffers: &'b mut Buffers) -> Data<'b> {
     match change.op {
         Op::Insert { at, row } => buffers.new = Some(tuple(at.1, &row, true)),
         Op::Update { from, at, row, sends_big } => {
@@ -539,7 +563,7 @@ fn data<'b>(change: &Change, buffers: &'b mut Buffers) -> Data<'b> {
 }
 
 impl Data<'_> {
-    fn message(&self) -> Message<'_> {
+    pub(crate) fn message(&self) -> Message<'_> {
         let oid = |at: Place| FIRST_OID + at.0 as u32;
         let old = self.buffers.old.as_ref().map_or(Old::Absent, |old| Old::Key(old.tuple()));
         let new = self.buffers.new.as_ref().map(TupleBuffer::tuple);
@@ -585,7 +609,7 @@ pub(crate) fn big_text(big: u32) -> String {
     format!("b{big}")
 }
 
-fn relation(table: usize) -> Message<'static> {
+pub(crate) fn relation(table: usize) -> Message<'static> {
     let column = |name, is_key, type_oid| RelationColumn { is_key, name, type_oid, type_modifier: -1 };
     Message::Relation(Relation {
         xid: None,

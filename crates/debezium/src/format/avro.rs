@@ -52,6 +52,13 @@ impl AvroWriter {
         std::mem::take(&mut self.misplaced_null)
     }
 
+    /// Writes the id of a schema into the frame that begins at `start`, where it was not known yet.
+    pub fn set_schema_id(&mut self, start: usize, schema_id: u32) {
+        if let Some(place) = self.out.get_mut(start + 1..start + PREFIX_BYTES) {
+            place.copy_from_slice(&schema_id.to_be_bytes());
+        }
+    }
+
     /// The branch of a value that is not null.
     #[inline]
     fn value(&mut self) {
@@ -136,6 +143,10 @@ impl ValueWriter for AvroWriter {
     #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         self.out.extend_from_slice(suffix);
+    }
+
+    fn slot(&mut self, slot: Slot) {
+        self.next = slot;
     }
 
     #[inline]

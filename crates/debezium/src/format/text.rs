@@ -3,7 +3,7 @@
 //! It is for people: nulls and quotes are left out, and what a value was cannot be told from it.
 
 use super::java;
-use crate::value::{FieldName, Integers, Mark, ValueWriter};
+use crate::value::{FieldName, Integers, Mark, Slot, ValueWriter};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -92,6 +92,10 @@ impl ValueWriter for TextWriter {
     #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         self.out.extend_from_slice(suffix);
+    }
+
+    fn slot(&mut self, slot: Slot) {
+        self.integers = slot.integers;
     }
 
     fn null(&mut self) {

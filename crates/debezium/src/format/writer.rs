@@ -5,7 +5,7 @@ use std::str::Utf8Error;
 use super::avro::AvroWriter;
 use super::json::{DecimalFormat, JsonWriter};
 use super::text::TextWriter;
-use crate::value::{FieldName, Mark, TextPart, ValueWriter};
+use crate::value::{FieldName, Mark, Slot, TextPart, ValueWriter};
 
 /// Appends records in one of the written forms to one buffer.
 #[derive(Debug)]
@@ -66,6 +66,14 @@ impl RecordWriter {
         each!(self, writer => writer.shrink_to(capacity));
     }
 
+    /// Writes the id of a schema into the frame that begins at `start`, where it was not known yet; other forms than
+    /// Avro have no ids.
+    pub fn set_schema_id(&mut self, start: usize, schema_id: u32) {
+        if let RecordWriter::Avro(writer) = self {
+            writer.set_schema_id(start, schema_id);
+        }
+    }
+
     /// Whether a null was written where the form has no place for it since this was asked last.
     pub fn take_misplaced_null(&mut self) -> bool {
         match self {
@@ -84,6 +92,10 @@ impl ValueWriter for RecordWriter {
     #[inline]
     fn end_record(&mut self, suffix: &[u8]) {
         each!(self, writer => writer.end_record(suffix));
+    }
+
+    fn slot(&mut self, slot: Slot) {
+        each!(self, writer => writer.slot(slot));
     }
 
     #[inline]

@@ -150,7 +150,8 @@ impl ByLogicalTableRouter {
             let value = Nulls::Default.get(&field.schema, value);
             match (&field.schema.kind, &value) {
                 (Kind::Struct(fields), Value::Struct(values)) if is_row(&field.name) => {
-                    Value::Struct(StructRef { schema: &row, fields, values }.values(Nulls::Default))
+                    // As they are, where other routers put defaults: seen in Debezium 3.6.3.
+                    Value::Struct(StructRef { schema: &row, fields, values }.values(Nulls::Keep))
                 }
                 _ => value,
             }

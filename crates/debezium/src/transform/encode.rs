@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::TransformError;
 use super::value::{Nulls, Typed, Value};
+use crate::format::avro;
 use crate::format::json::{DecimalFormat, Frame};
 use crate::schema::{Kind, Schema};
-use crate::value::{FieldName, Literal, ValueWriter};
+use crate::value::{FieldName, Literal, Slot, ValueWriter};
 
 /// Schemas that are kept ready; more than any connector has tables, few enough to forget all at once.
 const SHAPES_MAX: usize = 4096;
@@ -16,6 +17,7 @@ const SHAPES_MAX: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Shape {
     kind: ShapeKind,
+    slot: Slot,
     optional: bool,
     default: Option<Literal>,
 }
@@ -48,11 +50,13 @@ impl Shape {
             Kind::Struct(fields) => {
                 let fields = fields.iter();
                 ShapeKind::Struct(
-                    fields.map(|field| (FieldName::new(&field.name), Shape::new(&field.schema))).collect(),
+                    fields
+                        .map(|field| (FieldName::of(&field.name, &field.schema), Shape::new(&field.schema)))
+                        .collect(),
                 )
             }
         };
-        Shape { kind, optional: schema.optional, default: schema.default.clone() }
+        Shape { kind, slot: schema.slot(), optional: schema.optional, default: schema.default.clone() }
     }
 
     /// Writes a value of the schema, with or without the defaults that stand for nulls.
@@ -65,7 +69,18 @@ impl Shape {
         null_as_default: bool,
         writer: &mut W,
     ) -> Result<(), TransformError> {
-        self.put(value, Nulls::new(null_as_default), writer)
+        self.put_alone(value, Nulls::new(null_as_default), writer)
+    }
+
+    /// Puts a value that no field names.
+    fn put_alone<W: ValueWriter>(
+        &self,
+        value: &Value,
+        nulls: Nulls,
+        writer: &mut W,
+    ) -> Result<(), TransformError> {
+        writer.slot(self.slot);
+        self.put(value, nulls, writer)
     }
 
     fn put<W: ValueWriter>(&self, value: &Value, nulls: Nulls, writer: &mut W) -> Result<(), TransformError> {
@@ -80,11 +95,11 @@ impl Shape {
             (ShapeKind::Bytes, Value::Decimal(unscaled, scale)) => writer.decimal(unscaled, *scale),
             (ShapeKind::Array(items), Value::Array(values)) => {
                 writer.begin_array(values.len());
-                values.iter().try_for_each(|value| items.put(value, nulls, writer))?;
+                values.iter().try_for_each(|value| items.put_alone(value, nulls, writer))?;
                 writer.end_array();
             }
             (ShapeKind::Map(values), Value::Map(entries)) => {
-                write_map(entries, writer, |value, writer| values.put(value, nulls, writer))?;
+                write_map(entries, writer, |value, writer| values.put_alone(value, nulls, writer))?;
             }
             (ShapeKind::Struct(fields), Value::Struct(values)) if fields.len() == values.len() => {
                 writer.begin_struct();
@@ -148,12 +163,43 @@ fn write_schemaless<W: ValueWriter>(value: &Value, writer: &mut W) -> Result<(),
     Ok(())
 }
 
-/// Writes what a chain leaves, as `JsonConverter` does with these options; schemas are rendered once.
+/// What the converter makes of values and their schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// JsonConverter's.
+    Json {
+        /// `schemas.enable`
+        schemas: bool,
+        /// `decimal.format`, for the defaults in schemas: values are the writer's.
+        decimal: DecimalFormat,
+    },
+    /// AvroConverter's; the schema's id in the frame is left 0, for whoever knows it
+    /// ([`crate::format::writer::RecordWriter::set_schema_id`]).
+    Avro,
+    /// StringConverter's.
+    Text,
+    /// ByteArrayConverter's: bytes as they are, and nothing else.
+    Bytes,
+}
+
+impl Form {
+    fn frame(self, schema: Option<&Schema>) -> Frame {
+        match (self, schema) {
+            (Form::Json { schemas: true, decimal }, Some(schema)) => Frame::with_schema(schema, decimal),
+            (Form::Json { schemas: true, .. }, None) => {
+                Frame { prefix: b"{\"schema\":null,\"payload\":".to_vec(), suffix: b"}".to_vec() }
+            }
+            (Form::Avro, _) => avro::frame(0),
+            (Form::Json { .. } | Form::Text | Form::Bytes, _) => Frame::bare(),
+        }
+    }
+}
+
+/// Writes what a chain leaves, as the converter of a [`Form`] does; schemas are rendered once.
 #[derive(Debug)]
 pub struct Encoder {
-    schemas: bool,
+    form: Form,
     nulls: Nulls,
-    decimal: DecimalFormat,
     ready: BTreeMap<usize, Ready>,
     schemaless: Frame,
 }
@@ -167,24 +213,33 @@ struct Ready {
 }
 
 impl Encoder {
-    /// `schemas.enable`, `replace.null.with.default` and `decimal.format` of the converter; the last one for the
-    /// defaults in schemas, values are the writer's.
-    pub fn new(schemas: bool, null_as_default: bool, decimal: DecimalFormat) -> Self {
-        let schemaless = match schemas {
-            true => Frame { prefix: b"{\"schema\":null,\"payload\":".to_vec(), suffix: b"}".to_vec() },
-            false => Frame::bare(),
-        };
-        Encoder { schemas, nulls: Nulls::new(null_as_default), decimal, ready: BTreeMap::new(), schemaless }
+    /// The form, and whether defaults stand for nulls (`replace.null.with.default`).
+    pub fn new(form: Form, null_as_default: bool) -> Self {
+        Encoder {
+            form,
+            nulls: Nulls::new(null_as_default),
+            ready: BTreeMap::new(),
+            schemaless: form.frame(None),
+        }
     }
 
     /// Writes a key or a value with its frame; `false` if it is null altogether: no bytes at all.
     ///
     /// # Errors
-    /// A value that its schema does not allow.
+    /// A value that its schema does not allow, or that the form cannot hold.
     pub fn write<W: ValueWriter>(&mut self, typed: &Typed, writer: &mut W) -> Result<bool, TransformError> {
+        // Only JSON has a way to say that a value is null and of which schema.
+        let is_json = matches!(self.form, Form::Json { .. });
+        if typed.value.is_null() && (typed.schema.is_none() || !is_json) {
+            return Ok(false);
+        }
+        if self.form == Form::Bytes {
+            return write_bytes(&typed.value, writer);
+        }
         let Some(schema) = &typed.schema else {
-            if typed.value.is_null() {
-                return Ok(false);
+            if self.form == Form::Avro {
+                return Err(TransformError::new("a value without a schema cannot be written in Avro")
+                    .hint("choose JsonConverter, or another transformation"));
             }
             writer.begin_record(&self.schemaless.prefix);
             write_schemaless(&typed.value, writer)?;
@@ -194,7 +249,7 @@ impl Encoder {
         let nulls = self.nulls;
         let ready = self.ready(schema);
         writer.begin_record(&ready.frame.prefix);
-        ready.shape.put(&typed.value, nulls, writer)?;
+        ready.shape.put_alone(&typed.value, nulls, writer)?;
         writer.end_record(&ready.frame.suffix);
         Ok(true)
     }
@@ -204,11 +259,21 @@ impl Encoder {
         if self.ready.len() >= SHAPES_MAX && !self.ready.contains_key(&address) {
             self.ready.clear();
         }
-        let (schemas, decimal) = (self.schemas, self.decimal);
+        let form = self.form;
         self.ready.entry(address).or_insert_with(|| Ready {
             _schema: Arc::clone(schema),
             shape: Shape::new(schema),
-            frame: if schemas { Frame::with_schema(schema, decimal) } else { Frame::bare() },
+            frame: form.frame(Some(schema)),
         })
     }
+}
+
+fn write_bytes<W: ValueWriter>(value: &Value, writer: &mut W) -> Result<bool, TransformError> {
+    let Value::Bytes(bytes) = value else {
+        return Err(TransformError::new("ByteArrayConverter takes bytes only")
+            .hint("take the bytes out with a transformation (ExtractField, EventRouter), or choose another converter"));
+    };
+    writer.begin_record(bytes);
+    writer.end_record(&[]);
+    Ok(true)
 }

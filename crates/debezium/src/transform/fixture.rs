@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Chain, Encoder, Header, OptionError, Record, Typed, Value, header_text};
+use super::{Chain, Encoder, Form, Header, OptionError, Record, Typed, Value, header_text};
 use crate::envelope;
 use crate::format::json::{DecimalFormat, JsonWriter};
 use crate::schema::{Field, Kind, Schema};
@@ -126,7 +126,9 @@ fn written(chain: &mut Chain, record: Record, schemas: bool) -> String {
     };
     let json = |typed: &Typed| {
         let mut writer = JsonWriter::default();
-        match Encoder::new(schemas, true, DecimalFormat::Base64).write(typed, &mut writer) {
+        match Encoder::new(Form::Json { schemas, decimal: DecimalFormat::Base64 }, true)
+            .write(typed, &mut writer)
+        {
             Ok(true) => String::from_utf8(writer.as_bytes().to_vec()).unwrap(),
             Ok(false) => "-".into(),
             Err(error) => format!("error: {error}"),

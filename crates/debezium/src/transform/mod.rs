@@ -45,7 +45,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use encode::{Encoder, Shape};
+pub use encode::{Encoder, Form, Shape};
 pub use list::{Entry, LIST, PREDICATES, markdown};
 pub use options::OptionError;
 pub use pattern::{Pattern, Replacement};
@@ -56,6 +56,8 @@ use options::Options;
 use predicate::Predicate;
 use regex_router::RegexRouter;
 use unwrap::Unwrap;
+
+use crate::format::avro_schema::InvalidName;
 
 /// A record on its way through a chain.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -116,6 +118,13 @@ impl TransformError {
 
     pub(crate) fn within(self, place: &str) -> Self {
         TransformError { what: format!("{place}: {}", self.what), ..self }
+    }
+}
+
+impl From<InvalidName> for TransformError {
+    fn from(error: InvalidName) -> Self {
+        TransformError::new(error.to_string())
+            .hint("set field.name.adjustment.mode=avro (or avro_unicode, which keeps all names apart), or rename the field")
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixture::{chain, delete, event, heartbeat, insert, one, row, text, tombstone, with_schemas};
 use super::value::{Typed, Value};
-use super::{Encoder, LIST, PREDICATES, Record, markdown};
+use super::{Encoder, Form, LIST, PREDICATES, Record, markdown};
 use crate::format::json::{DecimalFormat, JsonWriter};
 use crate::schema::{Kind, Schema};
 
@@ -531,13 +531,13 @@ fn values_without_a_schema_say_so() {
     let mut writer = JsonWriter::default();
     let map = Value::Map(vec![(Value::String("row".into()), Value::Null)]);
     assert!(
-        Encoder::new(true, true, DecimalFormat::Base64)
+        Encoder::new(Form::Json { schemas: true, decimal: DecimalFormat::Base64 }, true)
             .write(&Typed { schema: None, value: map }, &mut writer)
             .unwrap()
     );
     assert_eq!(writer.as_bytes(), br#"{"schema":null,"payload":{"row":null}}"#);
     let schema = Arc::new(Schema::structure(vec![Schema::new(Kind::Int32).field("a")]));
-    let error = Encoder::new(true, true, DecimalFormat::Base64)
+    let error = Encoder::new(Form::Json { schemas: true, decimal: DecimalFormat::Base64 }, true)
         .write(&Typed::new(schema, Value::Struct(vec![Value::Null])), &mut JsonWriter::default())
         .unwrap_err();
     assert_eq!(error.to_string(), "a: a required value is null");

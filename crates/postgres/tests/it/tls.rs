@@ -131,6 +131,7 @@ impl Server {
             channel_binding: ChannelBinding::Prefer,
             connect_timeout: Duration::from_secs(10),
             application_name: "tls test".to_owned(),
+            initial_statements: Vec::new(),
         }
     }
 }

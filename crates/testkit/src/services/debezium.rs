@@ -24,10 +24,12 @@ pub struct Connect {
     pub url: String,
     /// The worker's log file.
     pub log: PathBuf,
+    /// The worker's process, to measure it.
+    pub pid: u32,
 }
 
 fn describe(room: &Room, state: &State) -> Connect {
-    Connect { url: format!("http://127.0.0.1:{}", state.port), log: room.path("worker.log") }
+    Connect { url: format!("http://127.0.0.1:{}", state.port), log: room.path("worker.log"), pid: state.pid }
 }
 
 /// The worker if it runs.

@@ -18,7 +18,7 @@ const TICKS: f64 = 100.0;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Cost {
     pub(super) seconds: f64,
-    /// CPU-seconds of the command.
+    /// CPU-seconds of the command and of what it has started.
     pub(super) cpu: f64,
     /// CPU-seconds of the server's processes that ended meanwhile: the walsender.
     pub(super) server_cpu: f64,
@@ -40,11 +40,16 @@ fn ticks(fields: &[String], range: std::ops::Range<usize>) -> f64 {
 }
 
 /// CPU-seconds of the server's processes that have ended.
-fn server_cpu(postgres: &Postgres) -> Result<f64> {
+pub(super) fn server_cpu(postgres: &Postgres) -> Result<f64> {
     // The session's own parent is the postmaster; the session itself has ended when it is looked up.
     let answer = postgres.psql("postgres", "SELECT pg_read_file('postmaster.pid', 0, 20)")?;
     let pid: u32 = answer.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")?;
     Ok(ticks(&stat(pid)?, 13..15))
+}
+
+/// CPU-seconds of a process so far.
+pub(super) fn cpu(pid: u32) -> Result<f64> {
+    Ok(ticks(&stat(pid)?, 11..13))
 }
 
 /// Runs a command to its end, which must be a good one.
@@ -62,7 +67,7 @@ pub(super) fn run(mut command: Command, postgres: &Postgres) -> Result<Cost> {
     let cpu = loop {
         let fields = stat(pid)?;
         if fields.first().is_some_and(|state| state == "Z") {
-            break ticks(&fields, 11..13);
+            break ticks(&fields, 11..15);
         }
         rss_mib = rss_mib.max(rss(pid).unwrap_or_default());
         if began.elapsed() > LIMIT {
@@ -80,7 +85,7 @@ pub(super) fn run(mut command: Command, postgres: &Postgres) -> Result<Cost> {
     Ok(Cost { seconds, cpu, server_cpu: server_cpu(postgres)? - before, rss_mib })
 }
 
-fn rss(pid: u32) -> Option<f64> {
+pub(super) fn rss(pid: u32) -> Option<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)

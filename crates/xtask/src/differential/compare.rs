@@ -425,7 +425,7 @@ fn is_run_id(text: &str) -> bool {
 }
 
 /// Both are floats and the same number: as doubles, or (with the few digits of a float) as floats.
-fn same_float(left: &str, right: &str) -> bool {
+pub(super) fn same_float(left: &str, right: &str) -> bool {
     let float = |text: &str| text.contains(['.', 'E']);
     if !float(left) || !float(right) {
         return false;

@@ -41,7 +41,7 @@ impl Worker {
     }
 
     /// Why connector or task failed, or `None` while they have not.
-    pub(super) fn failure(&self, name: &str) -> Result<Option<String>> {
+    pub(crate) fn failure(&self, name: &str) -> Result<Option<String>> {
         let url = format!("{}/{name}/status", self.url);
         let status: Value = self.runtime.block_on(async {
             let response = self.client.get(&url).send().await?;

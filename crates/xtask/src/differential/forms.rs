@@ -114,6 +114,9 @@ impl Forms {
 /// message its clock, and the rest as it is.
 fn event_of_text(bytes: &[u8]) -> Option<serde_json::Value> {
     let text = std::str::from_utf8(bytes).ok()?.strip_prefix("Struct{")?.strip_suffix('}')?;
+    if text.starts_with("status=") {
+        return Some(boundary_of_text(text).into());
+    }
     if let Some(message) = text.strip_prefix("op=m,ts_ms=") {
         let (clock, rest) = message.split_once(',')?;
         let clock: i64 = clock.parse().ok()?;
@@ -125,6 +128,17 @@ fn event_of_text(bytes: &[u8]) -> Option<serde_json::Value> {
     event.insert("images".to_owned(), without_addresses(images).into());
     event.insert("source".to_owned(), members(source).into());
     Some(event.into())
+}
+
+/// The end of a transaction, whose collections Java has in no order.
+fn boundary_of_text(text: &str) -> serde_json::Map<String, serde_json::Value> {
+    let Some((head, rest)) = text.split_once(",data_collections=[") else { return members(text) };
+    let Some((collections, tail)) = rest.rsplit_once(']') else { return members(text) };
+    let one = |part: &str| members(part.trim_start_matches("Struct{").trim_end_matches('}'));
+    let collections = collections.split(", Struct{").map(one);
+    let mut boundary = members(&format!("{head}{tail}"));
+    boundary.insert("data_collections".to_owned(), collections.collect());
+    boundary
 }
 
 /// `a=1,b=x`, where a comma without a name behind it is part of the value.

@@ -79,13 +79,17 @@ pub(super) fn quick() -> Vec<OptionSet> {
 
 /// Sets that run when they are named only: what other forms declare by the path of a column is one text here.
 pub(super) fn by_name() -> Vec<OptionSet> {
-    let string = "org.apache.kafka.connect.storage.StringConverter";
-    let settings = [
-        &format!("key.converter={string}"),
-        &format!("value.converter={string}"),
-        "time.precision.mode=connect",
-    ];
-    vec![OptionSet::new("texts", &settings)]
+    vec![texts("texts", OptionSet::new("", &["time.precision.mode=connect"]))]
+}
+
+/// The same with keys and values as Java's `toString` makes them.
+fn texts(name: &str, mut set: OptionSet) -> OptionSet {
+    set.name = name.to_owned();
+    for half in ["key", "value"] {
+        let class = "org.apache.kafka.connect.storage.StringConverter";
+        set.settings.push(Setting::new(&format!("{half}.converter"), class));
+    }
+    set
 }
 
 /// The same with keys and values in Avro; `{registry}` is where both sides register.
@@ -174,6 +178,10 @@ pub(super) fn full() -> Vec<OptionSet> {
     text_keys.settings.retain(|setting| setting.key != "field.name.adjustment.mode");
     text_keys.settings.push(Setting::new("field.name.adjustment.mode", "avro_unicode"));
     sets.push(text_keys);
+    sets.extend(transforms::in_avro().into_iter().map(|set| avro(&format!("avro-{}", set.name), set)));
+    let told = ["transaction_metadata", "transaction_messages", "messages_excluded"];
+    sets.push(texts("text-transactions", OptionSet::new("", &[]).only(&told)));
+    sets.extend(transforms::in_text().into_iter().map(|set| texts(&format!("text-{}", set.name), set)));
     sets
 }
 

@@ -16,7 +16,7 @@ use super::scenario::{self, Scenario};
 use super::topics::{Record, Topics};
 
 /// How long a side may take from its start to streaming, or from the workload's end to its last record.
-const SIDE_LIMIT: Duration = Duration::from_secs(60);
+const SIDE_LIMIT: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(40);
 
 /// Who is compared with Debezium.
@@ -185,6 +185,7 @@ impl<'s> Run<'s> {
                 }
                 // Two connectors of one prefix in one JVM: their metrics need different names.
                 second.push(("custom.metric.tags".to_owned(), "side=control".to_owned()));
+                run.wait_publication()?;
                 stage.worker.start(&run.names[1], &connect::connector(&second))?;
             }
             Opponent::Recorder => {

@@ -2,7 +2,6 @@
 -- set: message.prefix.exclude.list=noise.*
 -- set: provide.transaction.metadata=true
 -- set: topic.transaction=tx
--- unless: value.converter=org.apache.kafka.connect.storage.StringConverter
 --> setup
 CREATE TABLE t (id int PRIMARY KEY, v text);
 --> rows

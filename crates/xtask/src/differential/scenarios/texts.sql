@@ -12,7 +12,7 @@ CREATE TABLE required (id serial PRIMARY KEY, t text NOT NULL, v10 varchar(10) N
 INSERT INTO t (t, v, v10, c, c5, ch, ci, u, j, jb, x, e, lt, tv, isb) VALUES
   ('plain', 'var', 'ten', 'c', 'ab', 'q', 'CiText', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', '{"a":  1}', '{"b": [1, 2, {"c": null}], "a": 1.50}',
    '<a>x</a>', 'sad', 'Top.Science', 'a fat cat', '978-0-393-04002-9'),
-  ('', '', '', '', '', '', '', '00000000-0000-0000-0000-000000000000', 'null', 'null', '', 'hap,py', '', '', NULL),
+  ('', '', '', '', '', '', '', '00000000-0000-0000-0000-000000000000', 'null', 'null', '', 'hap,py', '', '', '978-0-00-000000-2'),
   (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
   (E'quote " back \\ slash / tab \t nl \n cr \r bell \x07 del \x7f', 'ünïcode 🛫 漢字', '漢字', 'ß', 'é', 'x', 'ÜBER', NULL, '"\u00e9\n"', '"\u00e9\n\u2028"',
    '<é a="1">&amp;</é>', 'it''s', 'a.b.c', $$'a':1A 'b':2$$, NULL),

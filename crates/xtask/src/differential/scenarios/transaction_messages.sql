@@ -1,7 +1,6 @@
 -- logical decoding messages together with transaction metadata
 -- set: provide.transaction.metadata=true
 -- set: topic.transaction=tx
--- unless: value.converter=org.apache.kafka.connect.storage.StringConverter
 --> setup
 CREATE TABLE t (id int PRIMARY KEY, v text);
 --> rows

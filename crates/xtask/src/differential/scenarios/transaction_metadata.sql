@@ -3,7 +3,6 @@
 -- set: skipped.operations=none
 -- set: table.exclude.list=transaction_metadata\.hidden
 -- unless: topic.creation.default.partitions=4
--- unless: value.converter=org.apache.kafka.connect.storage.StringConverter
 --> setup
 CREATE TABLE t (id int PRIMARY KEY, v text);
 CREATE TABLE "odd name" (id int PRIMARY KEY REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE, v int);

@@ -1,0 +1,91 @@
+//! PostGIS's `geometry` and `geography`: their extended well-known binary form, with the SRID that it names
+
+use std::sync::LazyLock;
+
+use cdcd_debezium::schema::{Kind, Schema};
+use cdcd_debezium::value::{FieldName, Literal, ValueWriter};
+
+use super::bytea::with_hex;
+use super::{ConversionError, Mapping, Params, TypeContext};
+
+/// A flag of the geometry's type: an SRID stands behind it.
+const HAS_SRID: u32 = 0x2000_0000;
+/// An empty collection, which stands for what is not there.
+const EMPTY: [u8; 9] = [1, 7, 0, 0, 0, 0, 0, 0, 0];
+
+static NAMES: LazyLock<[FieldName; 2]> =
+    LazyLock::new(|| [FieldName::new("wkb"), FieldName::optional("srid")]);
+
+pub(super) fn geometry<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
+    let mapping = map("io.debezium.data.geometry.Geometry", "Geometry");
+    // Optional in every column: so it is in Debezium 3.6.3.
+    Mapping { schema: mapping.schema.optional(true), ..mapping }
+}
+
+pub(super) fn geography<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
+    map("io.debezium.data.geometry.Geography", "Geography")
+}
+
+fn map<W: ValueWriter>(name: &'static str, doc: &'static str) -> Mapping<W> {
+    let [wkb, srid] = &*NAMES;
+    Mapping {
+        schema: Schema::structure(vec![
+            Schema::new(Kind::Bytes).field("wkb"),
+            Schema::new(Kind::Int32).optional(true).field("srid"),
+        ])
+        .named(name)
+        .doc(doc),
+        write,
+        params: Params::default(),
+        fallback: Literal::Struct(vec![
+            (wkb.clone(), Literal::Bytes(EMPTY.to_vec())),
+            (srid.clone(), Literal::Null),
+        ]),
+        unavailable: Literal::Null,
+    }
+}
+
+/// Reads hexadecimal digits.
+fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
+    with_hex(text, |bytes| {
+        let srid = srid(bytes).ok_or(ConversionError::Malformed)?;
+        let [wkb_name, srid_name] = &*NAMES;
+        writer.begin_struct();
+        writer.field(wkb_name);
+        writer.bytes(bytes);
+        writer.field(srid_name);
+        match srid {
+            Some(srid) => writer.int(srid.into()),
+            None => writer.null(),
+        }
+        writer.end_struct();
+        Ok(())
+    })
+}
+
+/// The SRID if the binary form has one; `None` if it is too short to be one.
+fn srid(bytes: &[u8]) -> Option<Option<i32>> {
+    let (order, rest) = bytes.split_first()?;
+    let (kind, rest) = rest.split_first_chunk::<4>()?;
+    let is_little = *order == 1;
+    let kind = if is_little { u32::from_le_bytes(*kind) } else { u32::from_be_bytes(*kind) };
+    if kind & HAS_SRID == 0 {
+        return Some(None);
+    }
+    let srid = rest.first_chunk::<4>()?;
+    Some(Some(if is_little { i32::from_le_bytes(*srid) } else { i32::from_be_bytes(*srid) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_srid_stands_behind_the_type_if_its_flag_does() {
+        assert_eq!(srid(&EMPTY), Some(None));
+        assert_eq!(srid(&[1, 1, 0, 0, 0x20, 0xe6, 0x10, 0, 0]), Some(Some(4326)));
+        assert_eq!(srid(&[0, 0x20, 0, 0, 1, 0, 0, 0x10, 0xe6]), Some(Some(4326)));
+        assert_eq!(srid(&[1, 1, 0, 0, 0x20, 0xe6]), None);
+        assert_eq!(srid(&[]), None);
+    }
+}
