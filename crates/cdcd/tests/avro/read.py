@@ -5,6 +5,7 @@ Arguments: bootstrap servers, URL of the registry, topic, number of records.
 
 import datetime
 import decimal
+import faulthandler
 import json
 import sys
 import time
@@ -15,6 +16,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 LIMIT_SECONDS = 60
+# The client itself waits for a registry without a limit.
+REGISTRY_SECONDS = 20
 
 
 def plain(value):
@@ -27,11 +30,14 @@ def plain(value):
 
 def main():
     servers, registry, topic, wanted = sys.argv[1:]
-    deserializer = AvroDeserializer(SchemaRegistryClient({"url": registry}))
+    # Whatever hangs is named with its place.
+    faulthandler.dump_traceback_later(LIMIT_SECONDS + 30, exit=True)
+    deserializer = AvroDeserializer(SchemaRegistryClient({"url": registry, "timeout": REGISTRY_SECONDS}))
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
             "group.id": "python",
+            "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
         }

@@ -223,7 +223,18 @@ fn counts_only_up(records: &[crate::kit::Read]) {
 /// not, move keys across, and delete: nothing is lost, no row is read twice, the topic ends as the table.
 #[test]
 fn an_interrupted_snapshot_goes_on_and_is_consistent_with_the_stream() {
-    let bench = Bench::new("resume");
+    interrupted_snapshot("resume", "1");
+}
+
+/// The same when several sessions read slices of one table: what is told to be read is a prefix of the order of
+/// the key, whoever read it.
+#[test]
+fn an_interrupted_snapshot_of_several_sessions_goes_on_too() {
+    interrupted_snapshot("resume_slices", "3");
+}
+
+fn interrupted_snapshot(name: &str, threads: &str) {
+    let bench = Bench::new(name);
     bench.psql(
         "CREATE TABLE t (id bigint PRIMARY KEY, v text, n int); \
          INSERT INTO t SELECT i, md5(i::text), 0 FROM generate_series(1, 80000) i; \
@@ -233,7 +244,7 @@ fn an_interrupted_snapshot_goes_on_and_is_consistent_with_the_stream() {
          CREATE TABLE plain (v text); ALTER TABLE plain REPLICA IDENTITY FULL; \
          INSERT INTO plain SELECT i::text FROM generate_series(1, 5000) i",
     );
-    let connector = bench.connector(&[]);
+    let connector = bench.connector(&[("snapshot.max.threads", threads)]);
     let tables = ["public.t", "public.u", "public.plain"];
     let total = || tables.iter().map(|table| bench.count(table)).sum::<usize>();
     let mut seen = 0;

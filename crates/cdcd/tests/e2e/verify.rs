@@ -220,7 +220,10 @@ fn the_log_agrees_and_every_planted_difference_is_found() {
     ];
     assert_eq!(found, expected);
     assert_eq!(
-        way.bench.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'cdcd_verify%'"),
+        way.bench.psql(
+            "SELECT count(*) FROM pg_replication_slots \
+             WHERE slot_name LIKE 'cdcd_verify%' AND database = current_database()"
+        ),
         "0"
     );
 }
