@@ -11,11 +11,11 @@ use crate::position::{OpenTransaction, SnapshotProgress};
 /// Longest time that records wait for their commit under load.
 const GROUP_NS: i64 = 500_000_000;
 /// Most bytes that wait for their commit under load.
-const GROUP_BYTES: u64 = 8 << 20;
+const GROUP_BYTES: u64 = 32 << 20;
 /// A transaction of the source is cut only if it keeps a commit open for longer than this …
 const CUT_NS: i64 = 2_000_000_000;
 /// … or is larger than this.
-const CUT_BYTES: u64 = 16 << 20;
+const CUT_BYTES: u64 = 48 << 20;
 /// Shortest time between two commits that only move the position over empty transactions …
 const EMPTY_INTERVAL_NS: i64 = 200_000_000;
 /// … or over keepalives …

@@ -42,6 +42,13 @@ const TRANSACTION_TIMEOUT_MS: &str = "120000";
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for deliveries before looking for failures.
 const DRAIN_SLICE: Duration = Duration::from_millis(20);
+/// Most records whose sending is hurried. Of more than these, full batches go by themselves, and a hurried client
+/// spins while the answers to its requests are awaited.
+const HURRIED_MAX: usize = 4_000;
+/// How often to look at records that are not hurried …
+const UNHURRIED_PAUSE: Duration = Duration::from_millis(1);
+/// … and how often nothing may be answered until they are.
+const UNHURRIED_LOOKS: u32 = 10;
 /// How long to leave a full queue alone.
 const FULL_PAUSE: Duration = Duration::from_micros(200);
 
@@ -105,8 +112,9 @@ impl Producer {
             .set_default("enable.idempotence", "true")
             .set_default("acks", "all")
             .set_default("compression.type", "lz4")
-            // Batches fill under load, and a commit flushes. The client spins in the last millisecond of this time.
-            .set_default("linger.ms", "20")
+            // Full batches go at once and a commit flushes, so nothing waits for this; while a record that is older waits
+            // for an answer to earlier requests, the client spins.
+            .set_default("linger.ms", "1000")
             // Only failures are looked at: what is not in flight any more was delivered.
             .set("delivery.report.only.error", "true")
             .set_default("batch.size", "1000000")
@@ -184,6 +192,7 @@ impl Producer {
     /// The first failed delivery, or that `limit` has passed.
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
         let began = Instant::now();
+        self.drain_unhurried()?;
         while self.inner.in_flight_count() > 0 {
             ffi::flush(self.inner.client().native_ptr(), DRAIN_SLICE);
             self.inner.poll(Duration::ZERO);
@@ -194,6 +203,19 @@ impl Producer {
             }
         }
         self.check()
+    }
+
+    /// Waits while full batches go by themselves: until few records are left, or none was answered for a while.
+    fn drain_unhurried(&self) -> Result<(), Error> {
+        let (mut left, mut looks) = (self.in_flight(), 0);
+        while left > HURRIED_MAX && looks < UNHURRIED_LOOKS {
+            std::thread::sleep(UNHURRIED_PAUSE);
+            self.inner.poll(Duration::ZERO);
+            self.check()?;
+            let before = std::mem::replace(&mut left, self.in_flight());
+            looks = if left < before { 0 } else { looks + 1 };
+        }
+        Ok(())
     }
 
     /// Whether every delivery so far went well.

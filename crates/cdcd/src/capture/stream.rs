@@ -18,8 +18,10 @@ use crate::exit::{Exit, Failure};
 use crate::failpoint::reached;
 use crate::shutdown::Shutdown;
 
-/// Bytes of records that are gathered before they are sent, or while a commit runs.
-const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Bytes of records that are gathered before they are sent …
+const OUTBOX_BYTES: usize = 1 << 20;
+/// … and while a commit runs.
+const OUTBOX_BYTES_COMMITTING: usize = 4 << 20;
 /// How often to look after records that are on their way …
 const BUSY_TICK: Duration = Duration::from_millis(5);
 /// … and after timers when nothing is.
@@ -86,7 +88,11 @@ impl Stream<'_> {
     async fn take_frames(&mut self) -> Result<bool, Failure> {
         let now = now_ns();
         let mut played = 0;
-        while self.capture.pending_bytes() < OUTBOX_BYTES_MAX && played < PLAYED_MAX {
+        let bytes_max = match self.delivery.output.is_committing() {
+            true => OUTBOX_BYTES_COMMITTING,
+            false => OUTBOX_BYTES,
+        };
+        while self.capture.pending_bytes() < bytes_max && played < PLAYED_MAX {
             if self.capture.handle_spooled(now)? {
                 played += 1;
                 self.answer().await?;
