@@ -1,7 +1,10 @@
 # `make` lists the targets. The work is in scripts/ and in `cargo xtask`.
 
+# As in Cargo.toml.
+GUNGRAUN := 0.20.0
+
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo differential bench deny fmt services services-down fuzz fuzz-all
+.PHONY: help setup test demo differential bench instructions deny fmt services services-down fuzz fuzz-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +24,11 @@ differential: ## every scenario under every option set to real Debezium and to c
 	cargo xtask differential --full
 
 bench: ## the criterion benches
-	cargo bench --package cdcd-benches
+	cargo bench --package cdcd-benches --bench decode --bench capture
+
+instructions: ## instructions of the hot path against their limits (installs gungraun-runner if missing)
+	@gungraun-runner --version 2>/dev/null | grep -q '$(GUNGRAUN)$$' || cargo install --locked gungraun-runner --version $(GUNGRAUN)
+	cargo bench --package cdcd-benches --bench instructions
 
 deny: ## licences, banned crates and sources of all dependencies (installs cargo-deny if missing)
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

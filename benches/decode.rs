@@ -1,28 +1,20 @@
 //! Decoding beside its peers and its ceiling, over the same bytes in one run.
 //!
 //! `walk` only follows the lengths: no decoder can be faster. `decode` gives every value as a slice.
-//! `typed` also reads every value as what it is. `json` and `json_schemas` go the whole way to Debezium's
-//! records. `pgwire_replication` frames only; `pg_walstream` parses fully.
+//! `typed` also reads every value as what it is. `pgwire_replication` frames only; `pg_walstream` parses fully.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
 
 use bytes::Bytes;
 use cdcd_benches::streams::{self, Stream};
-use cdcd_capture::catalog::{ColumnFacts, TableFacts};
-use cdcd_capture::config::{
-    Config, Converter, Filters, JsonOptions, Modes, SkippedOperations, TransactionTopic,
-};
-use cdcd_capture::converter::AvroOptions;
+use cdcd_capture::config::Modes;
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
-use cdcd_capture::{Capture, Flow, Start};
 use cdcd_debezium::format::json::JsonWriter;
-use cdcd_debezium::transform::Chain;
 use cdcd_debezium::value::{FieldName, Mark, ValueWriter};
+use cdcd_pgoutput::Decoder;
 use cdcd_pgoutput::message::{Message, Old};
-use cdcd_pgoutput::replication::Frame;
 use cdcd_pgoutput::tuple::{Tuple, Value};
-use cdcd_pgoutput::{Decoder, Lsn};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Follows tags and lengths of one message and sums them: what any decoder must at least do.
@@ -146,100 +138,6 @@ fn typed(stream: &Stream, decoder: &mut Decoder, mappings: &[Mapping<Sum>]) -> i
     sum.0
 }
 
-/// Whether transactions are told, in a topic of their own and in each event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Metadata {
-    Off,
-    On,
-}
-
-fn config(converter: Converter, transforms: &Chain, metadata: Metadata) -> Config {
-    Config {
-        topic_prefix: "cdc".to_owned(),
-        topic_delimiter: ".".to_owned(),
-        database: "bench".to_owned(),
-        connector_version: "3.6.3.Final".to_owned(),
-        run_id: "0".to_owned(),
-        filters: Filters::default(),
-        modes: Modes::default(),
-        message_key_columns: Vec::new(),
-        tombstones_on_delete: true,
-        skipped_operations: SkippedOperations::default(),
-        skip_unchanged: false,
-        conversion_failure: Default::default(),
-        extended_headers: true,
-        event_ids: false,
-        key: converter,
-        value: converter,
-        schema_names: Default::default(),
-        field_names: Default::default(),
-        column_rules: Default::default(),
-        transforms: transforms.clone(),
-        heartbeat: None,
-        transactions: (metadata == Metadata::On)
-            .then(|| TransactionTopic { name: "cdc.transaction".to_owned() }),
-        messages: Default::default(),
-    }
-}
-
-const UNWRAP: (&str, &str) = ("transforms.unwrap.type", "io.debezium.transforms.ExtractNewRecordState");
-const DROP: (&str, &str) = ("transforms.drop.type", "org.apache.kafka.connect.transforms.DropHeaders");
-
-fn chain(properties: &[(&str, &str)]) -> Chain {
-    Chain::new(&properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
-        .unwrap()
-}
-
-/// The whole engine: frames to records, key, value and headers.
-fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usize {
-    events_with(stream, converter, transforms, Metadata::Off)
-}
-
-fn events_with(stream: &Stream, converter: Converter, transforms: &Chain, metadata: Metadata) -> usize {
-    let start = Start {
-        done_end_lsn: Lsn(0),
-        last_commit_lsn: None,
-        last_commit_us: None,
-        open: None,
-        snapshot: None,
-        status_interval_ns: i64::MAX,
-        lineage: 0,
-    };
-    let mut capture = Capture::new(config(converter, transforms, metadata), start).unwrap();
-    while let Some(subject) = capture.poll_schema_request().map(|request| request.subject.clone()) {
-        capture.handle_schema_id(&subject, 1);
-    }
-    let facts = TableFacts {
-        columns: stream
-            .columns
-            .iter()
-            .map(|(name, _, _, key)| ColumnFacts { name: (*name).to_owned(), not_null: *key, default: None })
-            .collect(),
-        key: stream.columns.iter().filter(|column| column.3).map(|column| column.0.to_owned()).collect(),
-        types: Vec::new(),
-    };
-    let mut bytes = 0;
-    for (nth, frame) in stream.frames.iter().enumerate() {
-        let Frame::XLogData(data) = Frame::read(frame).unwrap() else {
-            unreachable!("only data is generated")
-        };
-        capture.handle_xlog_data(&data, 1_795_170_021_207_940_471).unwrap();
-        if capture.poll_catalog_request().is_some() {
-            capture.handle_catalog(&facts).unwrap();
-            while let Some(subject) = capture.poll_schema_request().map(|request| request.subject.clone()) {
-                capture.handle_schema_id(&subject, 1);
-            }
-        }
-        if nth % 256 == 255 {
-            capture.send_records(|record| {
-                bytes += record.value.map_or(0, <[u8]>::len) + record.headers.len();
-                Flow::Taken
-            });
-        }
-    }
-    bytes
-}
-
 fn peers(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, stream: &Stream) {
     let frames: Vec<Bytes> = stream.frames.iter().map(|frame| Bytes::from(frame.clone())).collect();
     let bodies: Vec<Bytes> = frames.iter().map(|frame| frame.slice(streams::HEADER..)).collect();
@@ -285,28 +183,6 @@ fn bench(criterion: &mut Criterion) {
             let mut decoder = Decoder::new();
             bencher.iter(|| typed(&stream, &mut decoder, &mappings));
         });
-        let none = Chain::default();
-        let bare: Converter = JsonOptions { schemas: false, ..JsonOptions::default() }.into();
-        let unwrap =
-            chain(&[("transforms", "unwrap"), UNWRAP, ("transforms.unwrap.add.fields", "op,ts_ms,lsn")]);
-        let trees =
-            chain(&[("transforms", "drop,unwrap"), UNWRAP, DROP, ("transforms.drop.headers", "none")]);
-        for (name, converter, transforms) in [
-            ("json", bare, &none),
-            ("json_schemas", JsonOptions::default().into(), &none),
-            ("avro", Converter::Avro(AvroOptions::default()), &none),
-            ("json_unwrapped", bare, &unwrap),
-            ("json_trees", bare, &trees),
-        ] {
-            group.bench_function(name, |bencher| bencher.iter(|| events(&stream, converter, transforms)));
-        }
-        for (name, converter) in
-            [("json_metadata", bare), ("avro_metadata", Converter::Avro(AvroOptions::default()))]
-        {
-            group.bench_function(name, |bencher| {
-                bencher.iter(|| events_with(&stream, converter, &none, Metadata::On));
-            });
-        }
         peers(&mut group, &stream);
         group.finish();
     }

@@ -1,9 +1,13 @@
 //! `cargo xtask bench <what>`: whole commands on real services, ours beside a peer or a ceiling on the same backlog, in one
 //! run. One table, and the same as JSON in `target/bench`.
 
+mod all;
+mod bigtxn;
 mod drain;
 mod latency;
+mod live;
 mod measure;
+mod memory;
 mod peer;
 mod snapshot;
 mod stage;
@@ -11,7 +15,7 @@ mod tables;
 
 use anyhow::Result;
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Args {
     /// Which bench
     what: What,
@@ -44,6 +48,12 @@ enum What {
     Drain,
     /// From the commit of single rows to the moment when a consumer of committed records has them
     Latency,
+    /// One transaction of all changes: from its COMMIT to its last event
+    Bigtxn,
+    /// Memory over a long backlog, and the time from a start to the first event
+    Memory,
+    /// All of them, and each figure beside its target
+    All,
     /// A whole table: COPY, and cdcd's snapshot by one and by two sessions
     Snapshot,
 }
@@ -58,6 +68,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
         What::Drain => drain::run(args),
         What::Latency => latency::run(args),
+        What::All => all::run(args),
+        What::Bigtxn => bigtxn::run(args),
+        What::Memory => memory::run(args),
         What::Snapshot => snapshot::run(args),
     }
     .map(|_| ())

@@ -39,8 +39,8 @@ const DEBEZIUM_TUNED: [(&str, &str); 5] = [
 ];
 
 /// A stage with a backlog behind a slot.
-struct Backlog<'a> {
-    stage: Stage<'a>,
+pub(super) struct Backlog<'a> {
+    pub(super) stage: Stage<'a>,
     end: String,
     recvlogical: PathBuf,
     debezium: Option<Debezium>,
@@ -113,7 +113,7 @@ fn report(args: &Args, rows: &[(Contender, Cost)]) -> Result<Value> {
 }
 
 impl<'a> Backlog<'a> {
-    fn prepare(args: &'a Args) -> Result<Self> {
+    pub(super) fn prepare(args: &'a Args) -> Result<Self> {
         let stage = Stage::open(args)?;
         let recvlogical = stage.postgres_program("pg_recvlogical")?;
         let debezium = match args.against {
@@ -135,23 +135,32 @@ impl<'a> Backlog<'a> {
     /// One contender on a copy of the slot.
     fn drain(&self, contender: Contender, run: usize) -> Result<Cost> {
         let slot = format!("copy_{}_{run}", contender as usize);
-        let database = &self.stage.database;
-        database.psql(&format!("SELECT pg_copy_logical_replication_slot('{SLOT}', '{slot}')"))?;
-        let command = match contender {
+        self.copy_slot(&slot)?;
+        let mut command = match contender {
             Contender::Recvlogical => self.recvlogical(&slot),
             Contender::Null => self.capture(&slot, &["--output", "null"], &[])?,
             Contender::AtLeastOnce => self.capture(&slot, &[], &[("cdcd.delivery", "at-least-once")])?,
             Contender::ExactlyOnce => self.capture(&slot, &[], &[])?,
             Contender::Debezium => return self.debezium(&slot),
         };
+        command.args(["--endpos", &self.end]);
         let cost = measure::run(command, &self.stage.postgres)?;
-        database.psql(&format!("SELECT pg_drop_replication_slot('{slot}')"))?;
+        self.drop_slot(&slot)?;
         Ok(cost)
+    }
+
+    pub(super) fn copy_slot(&self, slot: &str) -> Result<()> {
+        let copy = format!("SELECT pg_copy_logical_replication_slot('{SLOT}', '{slot}')");
+        self.stage.database.psql(&copy).map(drop)
+    }
+
+    pub(super) fn drop_slot(&self, slot: &str) -> Result<()> {
+        self.stage.database.psql(&format!("SELECT pg_drop_replication_slot('{slot}')")).map(drop)
     }
 
     fn recvlogical(&self, slot: &str) -> Command {
         let mut command = Command::new(&self.recvlogical);
-        command.args(["--start", "--no-loop", "--slot", slot, "--endpos", &self.end, "--file", "/dev/null"]);
+        command.args(["--start", "--no-loop", "--slot", slot, "--file", "/dev/null"]);
         command.args([
             "--dbname",
             &self.stage.database.url(),
@@ -163,12 +172,11 @@ impl<'a> Backlog<'a> {
         command
     }
 
-    fn capture(&self, slot: &str, args: &[&str], extra: &[(&str, &str)]) -> Result<Command> {
+    /// `cdcd capture` of this slot.
+    pub(super) fn capture(&self, slot: &str, args: &[&str], extra: &[(&str, &str)]) -> Result<Command> {
         let name = format!("{}_{slot}", self.stage.database.name);
         let config = self.stage.connector(&name, slot, extra)?;
-        let mut command = self.stage.capture(&name, &config, args)?;
-        command.args(["--endpos", &self.end]);
-        Ok(command)
+        self.stage.capture(&name, &config, args)
     }
 
     fn debezium(&self, slot: &str) -> Result<Cost> {

@@ -85,10 +85,26 @@ pub(super) fn run(mut command: Command, postgres: &Postgres) -> Result<Cost> {
     Ok(Cost { seconds, cpu, server_cpu: server_cpu(postgres)? - before, rss_mib })
 }
 
+/// Most resident memory of a process so far, MiB.
 pub(super) fn rss(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// Resident memory of a process now, MiB.
+pub(super) fn rss_now(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+fn status_mib(pid: u32, field: &str) -> Option<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = text.lines().find(|line| line.starts_with(field))?;
     Some(line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// The one in the middle.
+pub(super) fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The run in the middle by its time.
