@@ -1,9 +1,9 @@
 //! `cargo xtask fixtures`: what real servers sent and what real Debezium made of it, for tests without any service.
 //!
 //! A fixture is a folder `proto-fixtures/pg<major>/<scenario>` with three files: `connector.json` (the properties),
-//! `stream.jsonl` (frames of pgoutput, and the answers of catalog and registry where capture asked for them), `records.jsonl`
-//! (Debezium's records, their schemas once each). The tests decode and encode every one with our own core and
-//! compare as the differential does.
+//! `stream.jsonl` (frames of pgoutput, and the answers of catalog and registry where capture asked for them; or the
+//! tables of a snapshot with their rows), `records.jsonl` (Debezium's records, their schemas once each). The tests
+//! decode and encode every one with our own core and compare as the differential does.
 
 #[cfg(test)]
 mod coverage;
@@ -11,6 +11,7 @@ mod format;
 pub(super) mod recorder;
 #[cfg(test)]
 mod replay;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,36 @@ use format::Fixture;
 /// A fixture that is larger than this tells little more than one that is not.
 const BYTES_MAX: usize = 100 << 10;
 
-/// Scenarios of types, which are recorded in other forms as well.
-const TYPES: [&str; 8] =
+/// Scenarios that are recorded in Avro as well.
+const IN_AVRO: [&str; 8] =
     ["arrays", "binary", "domains", "integers", "numbers", "temporal", "texts", "toast_short"];
+
+/// Scenarios whose rows are recorded as a snapshot reads them.
+const IN_SNAPSHOT: [&str; 23] = [
+    "arrays",
+    "arrays_dimensions",
+    "arrays_hstore",
+    "arrays_times",
+    "binary",
+    "dates_beyond",
+    "defaults",
+    "domains",
+    "geometry",
+    "integers",
+    "intervals_rounded",
+    "keyless",
+    "names",
+    "network",
+    "numbers",
+    "numbers_infinity",
+    "partitioned",
+    "temporal",
+    "temporal_edges",
+    "texts",
+    "unknown",
+    "unknown_arrays",
+    "vectors",
+];
 
 /// What is recorded of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,14 +63,21 @@ enum Form {
     Json,
     /// The stream, in Avro with a registry
     Avro,
+    /// The snapshot, in JSON
+    Snapshot,
 }
 
 impl Form {
-    const ALL: [Form; 2] = [Form::Json, Form::Avro];
+    const ALL: [Form; 3] = [Form::Json, Form::Avro, Form::Snapshot];
 
     /// Whether a scenario is recorded so.
     fn has(self, scenario: &Scenario) -> bool {
-        self == Form::Json || TYPES.contains(&scenario.name.as_str())
+        let name = scenario.name.as_str();
+        match self {
+            Form::Json => true,
+            Form::Avro => IN_AVRO.contains(&name),
+            Form::Snapshot => IN_SNAPSHOT.contains(&name),
+        }
     }
 
     /// The name of a fixture.
@@ -50,15 +85,19 @@ impl Form {
         match self {
             Form::Json => scenario.name.clone(),
             Form::Avro => format!("avro_{}", scenario.name),
+            Form::Snapshot => format!("snapshot_{}", scenario.name),
         }
     }
 
-    /// A scenario by itself, without a snapshot: its rows come by the stream.
+    /// A scenario by itself: its rows come either by the stream or by the snapshot.
     fn case<'a>(self, scenario: &'a Scenario, avro: &[Setting]) -> Case<'a> {
         let set = if self == Form::Avro { avro } else { &[] };
         let mut case = super::case(self.name(scenario), vec![scenario], set, &scenario.set);
         case.settings.retain(|setting| setting.key != "snapshot.mode");
-        case.settings.push(Setting::new("snapshot.mode", "no_data"));
+        case.streams = self != Form::Snapshot;
+        if case.streams {
+            case.settings.push(Setting::new("snapshot.mode", "no_data"));
+        }
         case
     }
 }
@@ -119,10 +158,7 @@ fn keep(major: u16, case: &Case<'_>, sides: &[Side; 2]) -> Result<()> {
     let recording = ours.recording.as_ref().context("nothing was recorded")?;
     let fixture = Fixture::new(recording, &debezium.records)?;
     let files = fixture.files()?;
-    ensure!(
-        debezium.records.iter().any(|record| !format::is_sentinel(record)),
-        "it is about the snapshot only"
-    );
+    ensure!(debezium.records.iter().any(|record| !format::is_sentinel(record)), "it leaves no record here");
     let size: usize = files.iter().map(|(_, text)| text.len()).sum();
     ensure!(size <= BYTES_MAX, "{size} bytes are more than {BYTES_MAX}");
     let dir = root().join(format!("pg{major}")).join(&case.name);
