@@ -9,11 +9,15 @@ use super::topics::Record;
 
 /// Records of one topic that are changed: the first of each kind is what matters, the rest repeats it.
 const RECORDS_PER_TOPIC_MAX: usize = 6;
+/// About so many bytes of a key or value are changed, and so many of its members: others in each record.
+const PLACES_PER_PART: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     tried: u64,
     missed: Vec<String>,
+    /// Counts the records, so that each is changed at other places.
+    turn: usize,
 }
 
 impl Tally {
@@ -58,6 +62,8 @@ impl Tally {
 
     fn record(&mut self, records: &[Record], index: usize) {
         let original = &records[index];
+        self.turn += 1;
+        let turn = self.turn;
         let mut change = |what: String, changed: Record| {
             let mut list = records.to_vec();
             list[index] = changed;
@@ -89,8 +95,8 @@ impl Tally {
                 _ => Record { value: Some(bytes), ..original.clone() },
             };
             // Single bytes: all of a short record, a spread over a long one.
-            let step = bytes.len() / 400 + 1;
-            for at in (0..bytes.len()).step_by(step).filter(|at| !is_clock(bytes, *at)) {
+            let step = bytes.len() / PLACES_PER_PART + 1;
+            for at in (turn % step..bytes.len()).step_by(step).filter(|at| !is_clock(bytes, *at)) {
                 let mut changed = bytes.clone();
                 changed[at] ^= 0x01;
                 // Two texts of one float are no difference.
@@ -100,7 +106,7 @@ impl Tally {
                 change(format!("{part} byte {at} of {}", bytes.len()), with(changed));
             }
             if let Ok(json) = Json::parse(bytes) {
-                let mut seen = 0;
+                let mut seen = turn;
                 let mut each = |path: String, mutant: Json| {
                     if seen % step == 0 {
                         change(format!("{part} {path}"), with(mutant.text().into_bytes()));
