@@ -1,6 +1,7 @@
 //! What goes wrong: a schedule drawn from the seed. Most of it passes; some of it ends with a guard's stop.
 
 use crate::capture_node::CaptureNode;
+use crate::endings;
 use crate::time::{MINUTE, MS, SECOND};
 use crate::world::{CALM, Event, World, trace};
 
@@ -45,11 +46,26 @@ pub(crate) enum Fault {
     PositionForeign,
     TransactionsRefused,
     OtherCluster,
+    TableRecreated,
+    TableUnpublished,
+    PublicationChanged,
+    PublicationDropped,
+    SpoolCorrupt,
     RowsRejected,
     LogTruncated,
     RetentionPassed,
     TokenOverwritten,
     CommitsStall,
+    TokensWentBack,
+    ChannelsForgotten,
+    ChannelsContended,
+    LedgerContended,
+    RowsDoubled,
+    RowsLost,
+    RecordMalformed,
+    RecordStrange,
+    RowTooLarge,
+    RequestRefused,
 }
 
 use Fault::*;
@@ -145,10 +161,12 @@ pub(crate) fn schedule(world: &mut World) {
         let at = world.between(8 * MINUTE, 45 * MINUTE);
         let fault = ENDING[world.rng.usize(0..ENDING.len())];
         world.push(at, Event::Fault(fault));
+    } else if world.focus.is_empty() {
+        endings::draw(world);
     }
 }
 
-fn kill_all(world: &mut World) {
+pub(crate) fn kill_all(world: &mut World) {
     for id in 0..world.captures.len() {
         world.with_capture(id, CaptureNode::end);
     }
@@ -241,6 +259,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         RowsRejected | LogTruncated | RetentionPassed | TokenOverwritten | CommitsStall => {
             end_sink(world, fault);
         }
+        fault if fault as u8 > CommitsStall as u8 => endings::sink(world, fault),
         _ => end_well_or_not(world, fault),
     }
 }
@@ -378,7 +397,7 @@ pub(crate) fn retention_passes(world: &mut World) {
 }
 
 /// A large transaction that comes slowly, so that it is cut.
-fn large(world: &mut World) {
+pub(crate) fn large(world: &mut World) {
     if world.pg.is_up(world.now) && !world.pg.quiet && !world.pg.wires.is_empty() {
         world.large_transaction();
         let after = world.between(210 * MS, 240 * MS);
@@ -491,6 +510,9 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             world.kafka.cluster_id = "cluster-2";
             world.facts.cluster_changed = true;
             world.fired("another Kafka cluster");
+        }
+        TableRecreated | TableUnpublished | PublicationChanged | PublicationDropped | SpoolCorrupt => {
+            endings::source(world, fault);
         }
         _ => {}
     }
