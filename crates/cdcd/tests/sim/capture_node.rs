@@ -114,6 +114,8 @@ pub(crate) struct CaptureNode {
     reading: Option<Reading>,
     topic_ids: BTreeMap<String, String>,
     watch: Option<Watch>,
+    /// Since when its stream runs.
+    pub(crate) streams_since: Nanos,
     /// What is to be kept of the publication, with the next position.
     keep: Option<Vec<u8>>,
     sent_to: usize,
@@ -184,6 +186,7 @@ impl CaptureNode {
             reading: None,
             topic_ids: BTreeMap::new(),
             watch: None,
+            streams_since: 0,
             keep: None,
             sent_to: 0,
             wait: FIRST_RETRY_WAIT,
@@ -708,7 +711,7 @@ impl CaptureNode {
                 if let Some(confirmed) = confirmed.filter(|_| world.bug != Some(Bug::SlotNotLookedAtAgain)) {
                     start::slot_is_not_ahead(&self.settings, confirmed, from)?;
                 }
-                self.phase = Phase::Stream;
+                (self.phase, self.streams_since) = (Phase::Stream, world.now);
                 if std::mem::take(&mut world.facts.kill_at_start) {
                     world.fired("killed as the stream starts");
                     let dies = world.delay(20, 400);

@@ -89,6 +89,7 @@ fn publication_changes(world: &mut World, fault: Fault) {
         _ => Some(found),
     };
     world.facts.publication_guard = Some(guard);
+    world.facts.publication_changed_at = world.now;
     world.fired(what);
 }
 

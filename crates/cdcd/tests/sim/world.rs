@@ -185,6 +185,7 @@ pub(crate) struct Truth {
     pub(crate) commits_stall: bool,
     /// The guard that must notice what was done to the publication.
     pub(crate) publication_guard: Option<&'static str>,
+    pub(crate) publication_changed_at: Nanos,
     /// Spools give back what was not written, until it is noticed.
     pub(crate) spool_corrupt: bool,
     pub(crate) spool_was_corrupt: bool,
@@ -674,6 +675,7 @@ impl World {
                 self.fired("transaction timed out");
             }
         }
+        self.publication_is_watched();
         if !self.pg.is_up(self.now) {
             return;
         }
@@ -889,6 +891,21 @@ impl World {
             let phases: Vec<Phase> = self.captures.iter().flatten().map(|node| node.phase).collect();
             let facts = format!("Kafka is at {done:x} and the source at {end:x}; processes: {phases:?}");
             self.checks.violate("C7", facts);
+        }
+    }
+
+    /// C6 the other way round: no stream goes on for long under a publication that was changed.
+    fn publication_is_watched(&mut self) {
+        const PATIENCE: Nanos = 90 * SECOND;
+        let changed_at = self.facts.publication_changed_at;
+        let is_late = |node: &&Box<CaptureNode>| {
+            let since = changed_at.max(node.streams_since).max(node.paused_until);
+            node.phase == Phase::Stream && self.now - since > PATIENCE
+        };
+        let late = self.captures.iter().flatten().find(is_late).map(|node| node.id);
+        if let Some(node) = late.filter(|_| self.facts.publication_guard.is_some()) {
+            let text = format!("capture {node} streams on under another publication, and nobody says so");
+            self.checks.violate("C6", text);
         }
     }
 
