@@ -898,11 +898,11 @@ impl World {
     fn publication_is_watched(&mut self) {
         const PATIENCE: Nanos = 90 * SECOND;
         let changed_at = self.facts.publication_changed_at;
-        let is_late = |node: &&Box<CaptureNode>| {
+        let is_late = |node: &CaptureNode| {
             let since = changed_at.max(node.streams_since).max(node.paused_until);
             node.phase == Phase::Stream && self.now - since > PATIENCE
         };
-        let late = self.captures.iter().flatten().find(is_late).map(|node| node.id);
+        let late = self.captures.iter().flatten().find(|node| is_late(node)).map(|node| node.id);
         if let Some(node) = late.filter(|_| self.facts.publication_guard.is_some()) {
             let text = format!("capture {node} streams on under another publication, and nobody says so");
             self.checks.violate("C6", text);
