@@ -105,6 +105,9 @@ fn narrow(publication: &mut Published, table: &str, by_filter: bool) {
 /// Faults of the destination, and of what others write.
 pub(crate) fn sink(world: &mut World, fault: Fault) {
     world.settle();
+    if matches!(fault, TokensWentBack | ChannelsForgotten) {
+        end_sleepers(world);
+    }
     match fault {
         TokensWentBack => tokens_go_back(world),
         ChannelsForgotten => channels_are_forgotten(world),
@@ -131,6 +134,20 @@ pub(crate) fn sink(world: &mut World, fault: Fault) {
     }
     // There is something to land.
     large(world);
+}
+
+/// A process that sleeps since before the newest tokens would take the old ones for the newest, in the moment between
+/// its awakening and the group's word. Nobody whose partitions these are knows less: it is a limit of these guards.
+fn end_sleepers(world: &mut World) {
+    let now = world.now;
+    for id in 0..world.sinks.len() {
+        world.with_sink(id, |node, _| {
+            if now < node.paused_until {
+                node.revoke();
+                node.alive = false;
+            }
+        });
+    }
 }
 
 /// Channels as they were before the group heard of their newest tokens: a table that was restored.

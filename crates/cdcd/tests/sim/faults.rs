@@ -2,7 +2,7 @@
 
 use crate::capture_node::CaptureNode;
 use crate::endings;
-use crate::time::{MINUTE, MS, SECOND};
+use crate::time::{MINUTE, MS, Nanos, SECOND};
 use crate::world::{CALM, Event, World, trace};
 
 /// Something that goes wrong.
@@ -279,9 +279,13 @@ fn strike_sink(world: &mut World, fault: Fault) {
             let session = world.between(SECOND, 45 * SECOND);
             world.push(now + session, Event::Rebalance);
         }
-        (StopSink, Some(id)) => world.with_sink(id, |node, _| {
+        (StopSink, Some(id)) => world.with_sink(id, |node, world| {
             node.sink.handle_stopping();
             node.stopping = true;
+            // One that waits for its first partitions hears of it as well.
+            if node.wake_at == Nanos::MAX {
+                world.wake_sink(node, world.now);
+            }
         }),
         (PauseSink, Some(id)) => {
             let until = now + world.between(20 * SECOND, 4 * MINUTE);

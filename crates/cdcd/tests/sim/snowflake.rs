@@ -247,11 +247,12 @@ impl Snowflake {
             open.owner = Some((process, channel.epoch));
             open.buffered.clear();
         }
+        if let Some(twisted) = &mut open.twisted {
+            // Who must open takes the counts as they are, however late.
+            twisted.opened.get_or_insert((if open.is_invalid { twisted.at } else { now }, holder));
+        }
         (open.accepted, open.is_invalid) = (None, false);
         open.holder = holder;
-        if let Some(twisted) = &mut open.twisted {
-            twisted.opened.get_or_insert((now, holder));
-        }
         status(open)
     }
 

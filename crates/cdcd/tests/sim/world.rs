@@ -461,7 +461,7 @@ impl World {
             "E_TOKEN_WENT_BACK" => self.facts.tokens_went_back,
             // What the last of the merges came to.
             "E_LEDGER_CONFLICT" | "Dependency" => self.snow.ledger_contended,
-            "E_ROW_COUNT" => self.facts.rows_miscounted,
+            "E_ROW_COUNT" => self.facts.rows_miscounted || self.facts.tokens_went_back,
             "E_ROW_TOO_LARGE" | "E_DESTINATION" => self.facts.refusal == Some(&name),
             "E_MALFORMED_RECORD" | "E_TABLE_CLASH" => {
                 self.facts.foreign.is_some_and(|(at, _, guard)| (at, guard) == (place, &name))
