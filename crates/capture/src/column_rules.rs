@@ -4,9 +4,9 @@
 
 use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, Mark, ValueWriter};
-use md5::{Digest as _, Md5};
+use md5::{Digest, Md5};
 use regex::Regex;
-use sha2::{Sha256, Sha512};
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use crate::catalog::{TypeFacts, TypeKind};
 
@@ -20,10 +20,34 @@ const NUMERIC_DIGITS: i32 = 131_089;
 pub enum Algorithm {
     /// `MD5`
     Md5,
+    /// `SHA-224`
+    Sha224,
     /// `SHA-256`
     Sha256,
+    /// `SHA-384`
+    Sha384,
     /// `SHA-512`
     Sha512,
+}
+
+/// What stands behind the salt in what is digested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digested {
+    /// The text in UTF-8: `column.mask.hash.v2`.
+    Text,
+    /// Java's stream of one serialized string: `column.mask.hash`.
+    Serialized,
+}
+
+/// How a column is hashed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashing {
+    /// The digest.
+    pub algorithm: Algorithm,
+    /// Of what.
+    pub digested: Digested,
+    /// What comes first.
+    pub salt: String,
 }
 
 /// What a rule does with a column's text.
@@ -33,8 +57,9 @@ pub enum Action {
     Truncate(usize),
     /// `column.mask.with.N.chars`: so many asterisks, for NULL as well.
     Mask(usize),
-    /// `column.mask.hash.v2.ALGORITHM.with.salt.SALT`: hexadecimal digest of salt and text, cut to the column's length.
-    Hash(Algorithm, String),
+    /// `column.mask.hash.ALGORITHM.with.salt.SALT` and `column.mask.hash.v2.…`: hexadecimal digest, cut to the column's
+    /// length.
+    Hash(Hashing),
 }
 
 /// All rules of a connector.
@@ -68,8 +93,7 @@ pub(crate) enum Transform {
     Replace(String),
     Truncate(usize),
     Hash {
-        algorithm: Algorithm,
-        salt: String,
+        hashing: Hashing,
         /// Characters of the digest that are kept.
         length: usize,
     },
@@ -111,13 +135,11 @@ impl Subject<'_> {
                 }
                 if schema.kind == Kind::String { Transform::Truncate(*limit) } else { Transform::None }
             }
-            Action::Mask(_) | Action::Hash(..) => {
+            Action::Mask(_) | Action::Hash(_) => {
                 schema.parameters.push(("masked".into(), "true".to_owned()));
                 match action {
                     _ if !is_text(self.oid, self.types) => Transform::None,
-                    Action::Hash(algorithm, salt) => {
-                        Transform::Hash { algorithm: *algorithm, salt: salt.clone(), length }
-                    }
+                    Action::Hash(hashing) => Transform::Hash { hashing: hashing.clone(), length },
                     Action::Mask(count) => Transform::Replace("*".repeat(*count)),
                     Action::Truncate(_) => Transform::None,
                 }
@@ -146,8 +168,8 @@ impl Transform {
             Transform::None => text.to_owned(),
             Transform::Replace(other) => other.clone(),
             Transform::Truncate(limit) => truncated(text, *limit).to_owned(),
-            Transform::Hash { algorithm, salt, length } => {
-                let mut digest = hex_digest(*algorithm, salt, text);
+            Transform::Hash { hashing, length } => {
+                let mut digest = hashing.hex(text);
                 digest.truncate(*length);
                 digest
             }
@@ -180,15 +202,55 @@ fn truncated(text: &str, limit: usize) -> &str {
     text
 }
 
-fn hex_digest(algorithm: Algorithm, salt: &str, text: &str) -> String {
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+impl Hashing {
+    fn hex(&self, text: &str) -> String {
+        match self.algorithm {
+            Algorithm::Md5 => self.digest::<Md5>(text),
+            Algorithm::Sha224 => self.digest::<Sha224>(text),
+            Algorithm::Sha256 => self.digest::<Sha256>(text),
+            Algorithm::Sha384 => self.digest::<Sha384>(text),
+            Algorithm::Sha512 => self.digest::<Sha512>(text),
+        }
     }
-    match algorithm {
-        Algorithm::Md5 => hex(&Md5::new().chain_update(salt).chain_update(text).finalize()),
-        Algorithm::Sha256 => hex(&Sha256::new().chain_update(salt).chain_update(text).finalize()),
-        Algorithm::Sha512 => hex(&Sha512::new().chain_update(salt).chain_update(text).finalize()),
+
+    fn digest<D: Digest>(&self, text: &str) -> String {
+        let digest = D::new().chain_update(&self.salt);
+        let digest = match self.digested {
+            Digested::Text => digest.chain_update(text),
+            Digested::Serialized => digest.chain_update(serialized(text)),
+        };
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// What Java's `ObjectOutputStream` writes for one string: its header, a mark, the length and modified UTF-8, in which
+/// a character beyond the first plane is two surrogates and NUL takes two bytes.
+fn serialized(text: &str) -> Vec<u8> {
+    const HEADER: [u8; 4] = [0xac, 0xed, 0, 5];
+    const STRING: u8 = 0x74;
+    const LONG_STRING: u8 = 0x7c;
+    let mut body = Vec::with_capacity(text.len());
+    for unit in text.encode_utf16() {
+        let low = 0x80 | (unit & 0x3f) as u8;
+        match unit {
+            1..0x80 => body.push(unit as u8),
+            0 | 0x80..0x800 => body.extend([0xc0 | (unit >> 6) as u8, low]),
+            _ => body.extend([0xe0 | (unit >> 12) as u8, 0x80 | (unit >> 6 & 0x3f) as u8, low]),
+        }
+    }
+    let mut out = HEADER.to_vec();
+    match u16::try_from(body.len()) {
+        Ok(length) => {
+            out.push(STRING);
+            out.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(LONG_STRING);
+            out.extend((body.len() as u64).to_be_bytes());
+        }
+    }
+    out.append(&mut body);
+    out
 }
 
 /// Types that pgjdbc calls characters: only these are masked.
@@ -316,9 +378,29 @@ mod tests {
         assert!(schema.parameters.is_empty(), "a column that is no longer than the limit");
     }
 
+    fn hash(digested: Digested, salt: &str) -> Action {
+        Action::Hash(Hashing { algorithm: Algorithm::Sha256, digested, salt: salt.to_owned() })
+    }
+
+    #[test]
+    fn digests_of_the_first_version_are_of_what_java_serializes() {
+        let digest = |text: &str| {
+            let transform = rules(hash(Digested::Serialized, "salt"))
+                .apply(&subject(25, -1), &mut Schema::new(Kind::String));
+            transform.text(text)
+        };
+        assert_eq!(digest("hello"), "af5843a0f0e728ab0332c8888b6e1190bfb79e584f0d40538de8f10df6ef29c6");
+        assert_eq!(digest("world"), "4588e1f2dcdc7fefc1515d3acd5acb9033478eace68286f383c337b9ff4464a3");
+        let head = |text: &str| serialized(text).into_iter().take(13).collect::<Vec<u8>>();
+        assert_eq!(head("é漢"), b"\xac\xed\0\x05t\0\x05\xc3\xa9\xe6\xbc\xa2");
+        assert_eq!(head("🛫"), b"\xac\xed\0\x05t\0\x06\xed\xa0\xbd\xed\xbb\xab");
+        assert_eq!(head(&"x".repeat(65_535)), b"\xac\xed\0\x05t\xff\xffxxxxxx");
+        assert_eq!(head(&"x".repeat(65_536)), b"\xac\xed\0\x05|\0\0\0\0\0\x01\0\0");
+    }
+
     #[test]
     fn digests_are_of_salt_and_text_and_cut_to_the_column() {
-        let action = Action::Hash(Algorithm::Sha256, "salt&pepper".to_owned());
+        let action = hash(Digested::Text, "salt&pepper");
         let mut schema = Schema::new(Kind::String);
         let transform = rules(action).apply(&subject(1043, 16), &mut schema);
         assert_eq!(

@@ -87,6 +87,7 @@ const USED: &[&str] = &[
     "include.unknown.datatypes",
     "column.truncate.to.5.chars",
     "column.mask.with.5.chars",
+    "column.mask.hash.SHA-256.with.salt.x",
     "column.mask.hash.v2.SHA-256.with.salt.x",
     "column.propagate.source.type",
     "datatype.propagate.source.type",

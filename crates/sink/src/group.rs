@@ -3,13 +3,16 @@
 use crate::offset_token::TopicId;
 use std::fmt;
 
-/// Metadata of the group's commits: `cdcd1 <topic id> <partitions>`. Commits before this had no count.
+/// Metadata of the group's commits: `cdcd1 <topic id> <partitions> <lineage>:<durable offset>`. Earlier commits end
+/// before the count or behind it, and so does one of a channel that has no token yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommitMetadata {
     /// The topic that the offset is of. An offset of another life of the topic is not ours to follow.
     pub(crate) topic_id: TopicId,
     /// How many partitions the topic had when the group came to it.
     pub(crate) partitions: Option<i32>,
+    /// What the channel had committed, with the sink's lineage, which names the channel: it never goes back.
+    pub(crate) durable: Option<(u32, i64)>,
 }
 
 impl CommitMetadata {
@@ -17,14 +20,21 @@ impl CommitMetadata {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_prefix("cdcd1 ")?.split(' ');
         let topic_id = TopicId::parse(words.next()?)?;
-        Some(CommitMetadata { topic_id, partitions: words.next().and_then(|count| count.parse().ok()) })
+        let partitions = words.next().and_then(|count| count.parse().ok());
+        let durable = words.next().and_then(|word| {
+            let (lineage, offset) = word.split_once(':')?;
+            Some((lineage.parse().ok()?, offset.parse().ok()?))
+        });
+        Some(CommitMetadata { topic_id, partitions, durable })
     }
 }
 
 impl fmt::Display for CommitMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cdcd1 {}", self.topic_id)?;
-        self.partitions.map_or(Ok(()), |count| write!(f, " {count}"))
+        let Some(count) = self.partitions else { return Ok(()) };
+        write!(f, " {count}")?;
+        self.durable.map_or(Ok(()), |(lineage, offset)| write!(f, " {lineage}:{offset}"))
     }
 }
 
@@ -41,8 +51,8 @@ mod tests {
     #[test]
     fn a_commit_is_read_back_with_and_without_a_count() {
         let topic_id = TopicId([7; 16]);
-        for partitions in [None, Some(3)] {
-            let metadata = CommitMetadata { topic_id, partitions };
+        for (partitions, durable) in [(None, None), (Some(3), None), (Some(3), Some((1, 77)))] {
+            let metadata = CommitMetadata { topic_id, partitions, durable };
             assert_eq!(CommitMetadata::parse(&metadata.to_string()), Some(metadata));
         }
         for text in ["", "cdcd1 ", "cdcd1 77", "somebody else's"] {
@@ -52,8 +62,9 @@ mod tests {
 
     #[test]
     fn the_first_count_of_this_life_of_the_topic_counts() {
-        let commit =
-            |byte, partitions| CommitMetadata { topic_id: TopicId([byte; 16]), partitions }.to_string();
+        let commit = |byte, partitions| {
+            CommitMetadata { topic_id: TopicId([byte; 16]), partitions, durable: None }.to_string()
+        };
         let commits = [commit(7, Some(5)), commit(7, None), commit(7, Some(3)), commit(8, Some(1))];
         let commits = || commits.iter().map(String::as_str);
         assert_eq!(first_partitions(TopicId([7; 16]), commits()), Some(3));

@@ -84,6 +84,8 @@ pub(crate) struct Partition {
     pub(crate) durable: Option<i64>,
     /// The same as a row's `_OFFSET`.
     durable_text: String,
+    /// What the group remembers of the channel's token, from before this assignment.
+    remembered: Option<i64>,
     baseline: Baseline,
     rows: u64,
     durable_rows: u64,
@@ -96,6 +98,8 @@ pub(crate) struct Partition {
     reopens: u32,
     /// Rows were not committed in time, and the channel was opened again for it.
     pub(crate) was_overdue: bool,
+    /// The token of a batch is committed, and not all of its rows were inserted.
+    short: Option<Doubt>,
     pub(crate) committed: Option<i64>,
     /// The group had no offset: nobody tells whether it has taken ours.
     is_new: bool,
@@ -141,6 +145,7 @@ impl Partition {
             at_end: false,
             durable: None,
             durable_text: String::new(),
+            remembered: remembered(assignment, config.lineage),
             baseline: Baseline::default(),
             rows: 0,
             durable_rows: 0,
@@ -152,6 +157,7 @@ impl Partition {
             letters: BTreeSet::new(),
             reopens: 0,
             was_overdue: false,
+            short: None,
             // A group offset that exists need not be written again; an initial one is recorded once.
             committed: assignment.group.as_ref().map(|group| group.offset),
             is_new: assignment.group.is_none(),
@@ -182,7 +188,8 @@ impl Partition {
     /// What is written beside the group's offset.
     pub(crate) fn commit_metadata(&self) -> String {
         let partitions = Some(self.first_partitions);
-        CommitMetadata { topic_id: self.topic_id, partitions }.to_string()
+        let durable = self.durable.map(|offset| (self.lineage, offset));
+        CommitMetadata { topic_id: self.topic_id, partitions, durable }.to_string()
     }
 
     pub(crate) fn channel_name(&self) -> &str {
@@ -205,6 +212,12 @@ impl Partition {
         self.paused = false;
         self.at_end = false;
         self.opened_as = None;
+        self.short = None;
+    }
+
+    /// Whether rows of a committed token are missing: another open would not bring them.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.is_some()
     }
 
     /// Counts an open without progress; `Err` when there were too many.
@@ -254,7 +267,8 @@ impl Partition {
     }
 
     fn continue_after(&mut self, token: &OffsetToken) -> Result<(), StopReason> {
-        if let Some(from) = self.durable.filter(|from| *from > token.offset) {
+        let from = self.durable.max(self.remembered);
+        if let Some(from) = from.filter(|from| *from > token.offset) {
             return Err(distrust(Doubt::WentBack { from, to: token.offset }));
         }
         let next = token.offset + 1;
@@ -379,7 +393,8 @@ impl Partition {
             let in_flight = self.in_flight.as_ref().is_some_and(|(_, sent)| *sent == token);
             return Ok(if in_flight { Verdict::Durable(0) } else { Verdict::NotOurs(token.offset) });
         };
-        if !check_rows(status, &token, self.baseline).map_err(distrust)? {
+        self.short = check_rows(status, &token, self.baseline).map_err(distrust)?;
+        if self.short.is_some() {
             return Ok(Verdict::Durable(0));
         }
         let before = self.durable_rows;
@@ -408,6 +423,10 @@ impl Partition {
     pub(crate) fn overdue(&self, asked_at: Duration, deadline: Duration) -> Option<StopReason> {
         let oldest = self.undurable.front()?;
         (asked_at.saturating_sub(oldest.accepted_at) > deadline).then(|| {
+            // An open would go on behind the token, without the rows.
+            if let Some(doubt) = &self.short {
+                return distrust(doubt.clone());
+            }
             let message = format!(
                 "rows from offset {} on were accepted {} s ago and are still not committed",
                 oldest.first_offset,
@@ -459,12 +478,19 @@ impl Partition {
     }
 }
 
+/// The newest token of this channel that the group was told of.
+fn remembered(assignment: &Assignment, lineage: u32) -> Option<i64> {
+    let commit = CommitMetadata::parse(&assignment.group.as_ref()?.metadata)?;
+    let (of, offset) = commit.durable.filter(|_| commit.topic_id == assignment.topic_id)?;
+    (of == lineage).then_some(offset)
+}
+
 fn distrust(doubt: Doubt) -> StopReason {
     let guard = match doubt {
         Doubt::Rejected { .. } => "E_ROWS_REJECTED",
         Doubt::ForeignToken => "E_FOREIGN_TOKEN",
         Doubt::WentBack { .. } => "E_TOKEN_WENT_BACK",
-        Doubt::TooManyRows { .. } => "E_ROW_COUNT",
+        Doubt::TooManyRows { .. } | Doubt::TooFewRows { .. } => "E_ROW_COUNT",
     };
     StopReason::guard(guard, doubt.to_string())
 }

@@ -441,7 +441,7 @@ impl Sink {
     /// tells. It drops nothing that would not be sent again.
     fn overdue(&mut self, id: PartitionId, reason: StopReason) {
         let Some(partition) = self.partitions.get_mut(&id) else { return };
-        if std::mem::replace(&mut partition.was_overdue, true) {
+        if partition.is_short() || std::mem::replace(&mut partition.was_overdue, true) {
             self.stop_id(id, reason);
         } else {
             self.reopen(id, &reason.message);

@@ -25,6 +25,10 @@ pub(crate) enum Doubt {
     WentBack { from: i64, to: i64 },
     #[error("the channel inserted {inserted} rows where {sent} were sent")]
     TooManyRows { inserted: u64, sent: u64 },
+    #[error(
+        "the channel inserted {inserted} rows where {sent} were sent, and its token says that it is done"
+    )]
+    TooFewRows { inserted: u64, sent: u64 },
 }
 
 /// Whose token it must be.
@@ -57,15 +61,19 @@ pub(crate) fn check_rejected(status: &ChannelStatus, accepted: u64) -> Result<()
     })
 }
 
-/// Whether all rows up to `token` were inserted. `Ok(false)` means: not yet, ask again.
-pub(crate) fn check_rows(status: &ChannelStatus, token: &OffsetToken, base: Baseline) -> Result<bool, Doubt> {
-    let (Some(now), Some(then)) = (status.rows_inserted, base.inserted) else { return Ok(true) };
+/// Whether all rows up to `token` were inserted. `Ok(Some(_))` means: not yet, ask again; what it is if that stays so.
+pub(crate) fn check_rows(
+    status: &ChannelStatus,
+    token: &OffsetToken,
+    base: Baseline,
+) -> Result<Option<Doubt>, Doubt> {
+    let (Some(now), Some(then)) = (status.rows_inserted, base.inserted) else { return Ok(None) };
     let inserted = now.saturating_sub(then);
     let sent = token.rows.saturating_sub(base.rows);
     if inserted > sent {
         return Err(Doubt::TooManyRows { inserted, sent });
     }
-    Ok(inserted == sent)
+    Ok((inserted < sent).then_some(Doubt::TooFewRows { inserted, sent }))
 }
 
 #[cfg(test)]
@@ -88,8 +96,9 @@ mod tests {
     fn fewer_rows_than_sent_are_not_durable_and_more_are_an_error() {
         let status = |rows| ChannelStatus { rows_inserted: Some(rows), ..ChannelStatus::default() };
         let base = Baseline { inserted: Some(100), rows: 50, errors: 0 };
-        assert_eq!(check_rows(&status(110), &token(9, 60), base), Ok(true));
-        assert_eq!(check_rows(&status(109), &token(9, 60), base), Ok(false));
+        assert_eq!(check_rows(&status(110), &token(9, 60), base), Ok(None));
+        let short = Doubt::TooFewRows { inserted: 9, sent: 10 };
+        assert_eq!(check_rows(&status(109), &token(9, 60), base), Ok(Some(short)));
         assert!(check_rows(&status(111), &token(9, 60), base).is_err());
     }
 

@@ -227,7 +227,7 @@ fn case<'a>(name: String, scenarios: Vec<&'a Scenario>, set: &[Setting], own: &[
             settings.push(setting.clone());
         }
     }
-    Case { name, scenarios, settings }
+    Case { name, scenarios, settings, streams: true }
 }
 
 fn option_sets(args: &Args) -> Result<Vec<OptionSet>> {

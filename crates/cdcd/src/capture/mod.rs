@@ -15,7 +15,7 @@ mod identity;
 pub mod offsets;
 mod output;
 mod protocol;
-pub(crate) mod publication;
+pub mod publication;
 mod report;
 mod schemas;
 mod session;

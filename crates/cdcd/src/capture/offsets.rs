@@ -232,16 +232,7 @@ async fn export(
     };
     let control = control::connect(&settings.database, settings.query_timeout).await?;
     idle_slot(settings, &control).await?;
-    // What the later attempts of a snapshot have read is left out of the stream by us, and would not be by Debezium.
-    let unfinished =
-        position.snapshot.as_ref().is_some_and(|snapshot| !snapshot.complete || !snapshot.moments.is_empty());
-    if position.open.is_some() || unfinished {
-        return Err(Failure::guard(
-            "E_POSITION_OPEN",
-            format!("the position {position} stands inside of a transaction or a snapshot, which Debezium's offset cannot say"),
-        )
-        .hint("let cdcd finish it: cdcd capture CONNECTOR --endpos now"));
-    }
+    stands_between_transactions(&position)?;
     let LsnText(lsn) = position.done_end_lsn;
     let offset = Offset::after_commit(lsn, position.wall_ms);
     let (key, value) = (connect::key(settings), offset.encode());
@@ -275,9 +266,86 @@ async fn export(
     }))
 }
 
+/// What the later attempts of a snapshot have read is left out of the stream by us, and would not be by Debezium.
+fn stands_between_transactions(position: &Position) -> Result<(), Failure> {
+    let snapshot = position.snapshot.as_ref();
+    let unfinished = snapshot.is_some_and(|snapshot| !snapshot.complete || !snapshot.moments.is_empty());
+    if position.open.is_none() && !unfinished {
+        return Ok(());
+    }
+    Err(Failure::guard(
+        "E_POSITION_OPEN",
+        format!("the position {position} stands inside of a transaction or a snapshot, which Debezium's offset cannot say"),
+    )
+    .hint("let cdcd finish it: cdcd capture CONNECTOR --endpos now"))
+}
+
 fn write(settings: &SourceSettings, record: &Record<'_>) -> Result<(), Failure> {
     let producer = Producer::new(&settings.producer, &ProducerGuarantee::AtLeastOnce)?;
     producer.send(record)?;
     producer.drain(Some(WRITE_LIMIT))?;
     Ok(producer.check()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cdcd_capture::position::{Moment, OpenTransaction, PrefixHash, SnapshotProgress};
+    use std::collections::BTreeMap;
+
+    fn position() -> Position {
+        Position {
+            v: cdcd_capture::position::VERSION,
+            lineage: 0,
+            system_id: "7400000000000000000".to_owned(),
+            timeline: 1,
+            db_oid: 5,
+            slot: "slot".to_owned(),
+            publication: "publication".to_owned(),
+            done_end_lsn: LsnText(Lsn(99)),
+            last_commit_lsn: None,
+            last_commit_us: None,
+            open: None,
+            snapshot: None,
+            guarantee: Guarantee::ExactlyOnce,
+            stream_options: String::new(),
+            cluster_id: String::new(),
+            topics: BTreeMap::new(),
+            writer: "run".to_owned(),
+            writer_epoch: 1,
+            wall_ms: 0,
+        }
+    }
+
+    fn snapshot(complete: bool, moments: BTreeMap<u32, Moment>) -> Position {
+        let (consistent_point, tables) = (LsnText(Lsn(1)), Vec::new());
+        let progress = SnapshotProgress { consistent_point, attempt: 1, tables, moments, complete };
+        Position { snapshot: Some(progress), ..position() }
+    }
+
+    #[test]
+    fn a_position_inside_of_a_transaction_or_a_snapshot_is_not_given_away() {
+        let lsn = LsnText(Lsn(120));
+        let open = OpenTransaction {
+            commit_lsn: lsn,
+            xid: 7,
+            ordinal_next: 3,
+            prefix_hash: PrefixHash::default(),
+            counts: None,
+        };
+        let moment = Moment { snapshot: "750:760:".to_owned(), horizon: lsn };
+        let refused = [
+            Position { open: Some(open), ..position() },
+            snapshot(false, BTreeMap::new()),
+            snapshot(true, BTreeMap::from([(2, moment)])),
+        ];
+        for position in refused {
+            let failure = stands_between_transactions(&position).expect_err("it must finish first");
+            let is_named = failure.render().contains("E_POSITION_OPEN");
+            assert!(failure.exit == Exit::Guard && is_named, "{}", failure.render());
+        }
+        for position in [position(), snapshot(true, BTreeMap::new())] {
+            assert!(stands_between_transactions(&position).is_ok(), "{position}");
+        }
+    }
 }

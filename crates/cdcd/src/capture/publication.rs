@@ -18,21 +18,29 @@ const LOOK_INTERVAL_NS: i64 = 30_000_000_000;
 
 /// A publication, as the guard remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Published {
-    oid: u32,
-    all_tables: bool,
-    via_root: bool,
+pub struct Published {
+    /// A publication that is made again has another one.
+    pub oid: u32,
+    /// `FOR ALL TABLES`
+    pub all_tables: bool,
+    /// `publish_via_partition_root`
+    pub via_root: bool,
     /// `insert`, `update`, `delete`, `truncate`.
-    operations: Vec<String>,
+    pub operations: Vec<String>,
     /// Captured tables by `schema.table`; empty for all tables.
-    tables: BTreeMap<String, PublishedTable>,
+    pub tables: BTreeMap<String, PublishedTable>,
 }
 
+/// A table of it.
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct PublishedTable {
-    oid: u32,
-    filter: Option<String>,
-    columns: Option<String>,
+pub struct PublishedTable {
+    /// A table that is made again has another one.
+    pub oid: u32,
+    /// Row filter.
+    pub filter: Option<String>,
+    /// Column numbers, if it has a list of columns.
+    pub columns: Option<String>,
 }
 
 impl Published {
@@ -57,14 +65,17 @@ impl Published {
         }))
     }
 
-    /// Whether the stream still has all that it had when the publication was like `self`.
-    async fn goes_on(
+    /// Whether the stream still has all that it had when publication `name` was like `self`. `existing`: OIDs of the
+    /// database's tables by `schema.table`; only those are asked for that the publication has lost.
+    ///
+    /// # Errors
+    /// A guard's stop.
+    pub fn goes_on(
         &self,
-        settings: &SourceSettings,
-        control: &Client,
+        name: &str,
         now: Option<&Published>,
+        existing: &BTreeMap<String, u32>,
     ) -> Result<(), Failure> {
-        let name = &settings.publication.name;
         let Some(now) = now.filter(|now| now.oid == self.oid) else {
             return Err(Failure::guard(
                 "E_PUBLICATION_HISTORY",
@@ -101,20 +112,43 @@ impl Published {
                     return Err(changed(name, &format!("the column list of {table} was changed")));
                 }
                 Some(_) => {}
-                None => missing(control, name, table, before.oid).await?,
+                None => missing(name, table, before.oid, existing.get(table).copied())?,
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Whether a table is not in the publication any more.
+    fn has_lost_tables(&self, now: Option<&Published>) -> bool {
+        now.is_some_and(|now| self.tables.keys().any(|table| !now.tables.contains_key(table)))
+    }
+
+    async fn judge(
+        &self,
+        settings: &SourceSettings,
+        control: &Client,
+        now: Option<&Published>,
+    ) -> Result<(), Failure> {
+        let existing = match self.has_lost_tables(now) {
+            true => catalog::tables(control).await?,
+            false => Vec::new(),
+        };
+        let existing =
+            existing.into_iter().map(|table| (format!("{}.{}", table.schema, table.name), table.oid));
+        self.goes_on(&settings.publication.name, now, &existing.collect())
+    }
+
+    /// As it is kept beside the position.
+    pub fn encode(&self) -> Vec<u8> {
         // Only strings, numbers and booleans: serialization cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// Reads what was kept.
+    ///
     /// # Errors
     /// A guard's stop if it cannot be read.
-    pub(super) fn decode(value: &[u8]) -> Result<Self, Failure> {
+    pub fn decode(value: &[u8]) -> Result<Self, Failure> {
         serde_json::from_slice(value).map_err(|error| {
             Failure::guard(
                 "E_POSITION_FORMAT",
@@ -141,7 +175,7 @@ pub(crate) async fn check(
     // What is not captured any more is not missed.
     before.tables.retain(|name, _| captures(name));
     let now = Published::now(settings, control).await?;
-    match before.goes_on(settings, control, now.as_ref()).await {
+    match before.judge(settings, control, now.as_ref()).await {
         Err(failure) if accept_loss && failure.exit == crate::exit::Exit::Guard => {
             tracing::warn!(error = failure.render(), "--accept-loss: going on with the publication as it is");
             Ok(())
@@ -151,14 +185,24 @@ pub(crate) async fn check(
 }
 
 /// Looks at the publication now and then.
-pub(super) struct Watch {
+pub struct Watch {
     published: Option<Published>,
     next_at: i64,
 }
 
 impl Watch {
-    pub(super) fn new(published: Option<Published>, now_ns: i64) -> Self {
+    /// `published`: as the stream was started with. Times in nanoseconds.
+    pub fn new(published: Option<Published>, now_ns: i64) -> Self {
         Watch { published, next_at: now_ns.saturating_add(LOOK_INTERVAL_NS) }
+    }
+
+    /// What the publication must be compared with, if it is time to look.
+    pub fn due(&mut self, now_ns: i64) -> Option<&Published> {
+        if now_ns < self.next_at {
+            return None;
+        }
+        self.next_at = now_ns.saturating_add(LOOK_INTERVAL_NS);
+        self.published.as_ref()
     }
 
     pub(super) async fn look(
@@ -167,25 +211,20 @@ impl Watch {
         control: &Client,
         now_ns: i64,
     ) -> Result<(), Failure> {
-        if now_ns < self.next_at {
-            return Ok(());
-        }
-        self.next_at = now_ns.saturating_add(LOOK_INTERVAL_NS);
-        let Some(published) = &self.published else { return Ok(()) };
+        let Some(published) = self.due(now_ns) else { return Ok(()) };
         let now = Published::now(settings, control).await?;
-        published.goes_on(settings, control, now.as_ref()).await
+        published.judge(settings, control, now.as_ref()).await
     }
 }
 
 /// A table that was in the publication is not in it any more: is it gone?
-async fn missing(control: &Client, publication: &str, table: &str, oid: u32) -> Result<(), Failure> {
-    let tables = catalog::tables(control).await?;
-    match tables.iter().find(|found| format!("{}.{}", found.schema, found.name) == table) {
+fn missing(publication: &str, table: &str, before: u32, now: Option<u32>) -> Result<(), Failure> {
+    match now {
         None => {
             tracing::warn!(table, "a captured table was dropped");
             Ok(())
         }
-        Some(found) if found.oid != oid => Err(recreated(table, oid, found.oid)),
+        Some(now) if now != before => Err(recreated(table, before, now)),
         Some(_) => Err(Failure::guard(
             "E_TABLE_UNPUBLISHED",
             format!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cdcd_capture::catalog::TableFacts;
 use cdcd_capture::position::{LsnText, Moment, OpenTransaction, SnapshotProgress, TableProgress};
 use cdcd_capture::types::order::KeyOrder;
 use cdcd_capture::{Capture, ColumnShape, CommitPoint, Flow, Pace, SnapshotTable, TableShape, chunk_key};
@@ -267,12 +268,9 @@ impl Reading<'_, '_> {
     async fn table(&mut self, table: &Table) -> Result<Ended, Failure> {
         let name = full_name(table);
         self.shown.table(&table.name);
-        let columns = pg_catalog::columns(self.control, table.oid).await?;
-        let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-        let facts = catalog::facts(self.control, table.oid, &columns, &type_oids).await?;
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let (shape, facts) = described(self.control, table).await?;
+        let names: Vec<String> = shape.columns.iter().map(|column| column.name.clone()).collect();
         let at_us = self.reader.session()?.moment().await?.at_us;
-        let shape = shape(table, &columns);
         let select = self.settings.snapshot.overrides.get(&name).map(String::as_str);
         let key = if select.is_some() || !table.has_primary_key {
             Vec::new()
@@ -342,7 +340,22 @@ impl Reading<'_, '_> {
     }
 }
 
-fn order_columns<'a>(shape: &TableShape, key: &'a [String]) -> Vec<OrderColumn<'a>> {
+/// A table as the catalog has it now.
+///
+/// # Errors
+/// [`cdcd_postgres::Error::Control`] or [`cdcd_postgres::Error::Server`].
+pub async fn described(
+    control: &Client,
+    table: &Table,
+) -> Result<(TableShape, TableFacts), cdcd_postgres::Error> {
+    let columns = pg_catalog::columns(control, table.oid).await?;
+    let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
+    let facts = catalog::facts(control, table.oid, &columns, &type_oids).await?;
+    Ok((shape(table, &columns), facts))
+}
+
+/// What the server orders a table's rows by.
+pub fn order_columns<'a>(shape: &TableShape, key: &'a [String]) -> Vec<OrderColumn<'a>> {
     let by_bytes = |name: &String| {
         let column = shape.columns.iter().find(|column| &column.name == name);
         column.and_then(|column| KeyOrder::of(column.type_oid)).is_some_and(KeyOrder::needs_collation)

@@ -122,7 +122,7 @@ pub const SOURCE: &[Known] = &[
     differs("column.truncate.*", "characters are never cut in two"),
     differs(
         "column.mask.*",
-        "column.mask.hash.* without v2 hashes Java's serialized form and is refused: use column.mask.hash.v2.*",
+        "of Java's algorithms column.mask.hash.* and column.mask.hash.v2.* have MD5, SHA-224, SHA-256, SHA-384 and SHA-512",
     ),
     differs(
         "column.propagate.source.type",

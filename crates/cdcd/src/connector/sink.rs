@@ -239,8 +239,9 @@ fn refuse_what_is_not_there(properties: &Properties) -> Result<(), PropertyError
     for (key, also) in [("key.converter", Some(STRING)), ("value.converter", None)] {
         match properties.non_empty(key) {
             Some(class) if !JSON.contains(&class) && also != Some(class) => {
-                return Err(PropertyError::new(key, format!("converter '{class}' is not there yet"))
-                    .hint(format!("use {}", JSON[0])));
+                return Err(PropertyError::new(key, format!("converter '{class}' is not there yet")).hint(
+                    format!("the topics have to hold JSON: {} in the source connector and here", JSON[0]),
+                ));
             }
             _ => {}
         }

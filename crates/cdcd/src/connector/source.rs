@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules};
+use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules, Digested, Hashing};
 use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, KeyColumns,
     Modes, NameFilter, SkippedOperations, TimeMode, TransactionTopic,
@@ -629,29 +629,45 @@ fn column_rules(properties: &Properties) -> Result<ColumnRules, PropertyError> {
             actions.push((patterns(properties, &key)?, make(count)));
         }
     }
-    let prefix = "column.mask.hash.";
-    for (rest, _) in properties.with_prefix(prefix) {
-        let key = format!("{prefix}{rest}");
-        let Some(rest) = rest.strip_prefix("v2.") else {
-            return Err(PropertyError::new(&key, "hashes Java's serialized form of a value")
-                .hint("column.mask.hash.v2.ALGORITHM.with.salt.SALT hashes the text itself"));
-        };
-        let (name, salt) = rest
-            .split_once(".with.salt.")
-            .ok_or_else(|| PropertyError::new(&key, "is not ALGORITHM.with.salt.SALT"))?;
-        let algorithm = match name.to_ascii_uppercase().as_str() {
-            "MD5" => Algorithm::Md5,
-            "SHA-256" => Algorithm::Sha256,
-            "SHA-512" => Algorithm::Sha512,
-            _ => return Err(PropertyError::new(&key, "the algorithm is not MD5, SHA-256 or SHA-512")),
-        };
-        actions.push((patterns(properties, &key)?, Action::Hash(algorithm, salt.to_owned())));
-    }
+    actions.extend(hashed(properties)?);
     Ok(ColumnRules {
         actions,
         propagate_columns: patterns(properties, "column.propagate.source.type")?,
         propagate_types: patterns(properties, "datatype.propagate.source.type")?,
     })
+}
+
+/// `column.mask.hash.*`: the first version stands before the second, whatever their columns are.
+fn hashed(properties: &Properties) -> Result<Vec<(Vec<Regex>, Action)>, PropertyError> {
+    let prefix = "column.mask.hash.";
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (rest, _) in properties.with_prefix(prefix) {
+        let key = format!("{prefix}{rest}");
+        let (list, digested, rest) = match rest.strip_prefix("v2.") {
+            Some(rest) => (&mut second, Digested::Text, rest),
+            None => (&mut first, Digested::Serialized, rest),
+        };
+        let (name, salt) = rest
+            .split_once(".with.salt.")
+            .filter(|(_, salt)| !salt.is_empty())
+            .ok_or_else(|| PropertyError::new(&key, "is not ALGORITHM.with.salt.SALT"))?;
+        let algorithm = match name.to_ascii_uppercase().as_str() {
+            "MD5" => Algorithm::Md5,
+            "SHA-224" => Algorithm::Sha224,
+            "SHA-256" => Algorithm::Sha256,
+            "SHA-384" => Algorithm::Sha384,
+            "SHA-512" => Algorithm::Sha512,
+            _ => {
+                let what =
+                    format!("has the algorithm '{name}': want MD5, SHA-224, SHA-256, SHA-384 or SHA-512");
+                return Err(PropertyError::new(&key, what));
+            }
+        };
+        let hashing = Hashing { algorithm, digested, salt: salt.to_owned() };
+        list.push((patterns(properties, &key)?, Action::Hash(hashing)));
+    }
+    first.append(&mut second);
+    Ok(first)
 }
 
 fn message_key_columns(properties: &Properties) -> Result<Vec<KeyColumns>, PropertyError> {
@@ -931,7 +947,8 @@ mod tests {
             (&[("cdcd.delivery", "maybe")], "cdcd.delivery"),
             (&[("cdcd.delivery", "at-least-once"), ("exactly.once.support", "required")], "cdcd.delivery"),
             (&[("column.truncate.to.x.chars", "a")], "column.truncate.to.x.chars"),
-            (&[("column.mask.hash.SHA-256.with.salt.s", "a")], "column.mask.hash.SHA-256.with.salt.s"),
+            (&[("column.mask.hash.SHA-1.with.salt.s", "a")], "column.mask.hash.SHA-1.with.salt.s"),
+            (&[("column.mask.hash.SHA-256.with.salt.", "a")], "column.mask.hash.SHA-256.with.salt."),
             (&[("column.mask.hash.v2.CRC.with.salt.s", "a")], "column.mask.hash.v2.CRC.with.salt.s"),
             (
                 &[("producer.override.ssl.keystore.location", "/x.jks")],

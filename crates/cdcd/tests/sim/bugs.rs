@@ -70,6 +70,10 @@ bugs! {
     TopicIdsIgnored,
     /// An empty position topic means a first start.
     TraceIgnored,
+    /// Nobody looks at the publication.
+    PublicationIgnored,
+    /// The publication is looked at only at the start.
+    PublicationNotWatched,
     /// A continued snapshot does not filter the stream.
     SnapshotUnfiltered,
     /// A continued snapshot starts from the first row again.
@@ -92,6 +96,14 @@ bugs! {
     ErrorsNotPersisted,
     /// A writer goes on although somebody else has opened its channel.
     ZombieAppends,
+    /// What the channel had committed is known only as long as the process lives.
+    DurableNotPersisted,
+    /// Nobody counts the rows.
+    RowCountIgnored,
+    /// What Snowflake refuses is passed over.
+    RefusalForgiven,
+    /// A record that cannot be read is passed over.
+    MalformedSkipped,
     /// A batch that is sent again is written again.
     AppendedTwice,
     /// The group's offset passes what is durable.
@@ -134,6 +146,12 @@ impl Bug {
             Bug::DivergedFollowed => &[PointInTime],
             Bug::ServerBehindFollowed => &[OldImage],
             Bug::TopicIdsIgnored => &[TopicRecreated],
+            Bug::PublicationIgnored => &[TableUnpublished],
+            Bug::PublicationNotWatched => &[PublicationChanged],
+            Bug::DurableNotPersisted => &[TokensWentBack, KillSink],
+            Bug::RowCountIgnored => &[RowsLost],
+            Bug::RefusalForgiven => &[RequestRefused],
+            Bug::MalformedSkipped => &[RecordMalformed],
             Bug::TraceIgnored => &[PositionsLost],
             Bug::ErrorsForgiven | Bug::ErrorsNotPersisted => &[RowsRejected],
             Bug::RetentionGapIgnored => &[RetentionPassed],

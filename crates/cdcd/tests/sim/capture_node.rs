@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use cdcd::capture::publication::{Published, Watch};
 use cdcd::capture::snapshot::{Attempt, Prepared, tables_left};
 use cdcd::capture::start::{self, Accept, Decision, Facts};
 use cdcd::capture::store::{Identity, Store};
@@ -16,6 +17,7 @@ use cdcd_debezium::header::EVENT_ID;
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::relation::ReplicaIdentity;
 use cdcd_pgoutput::replication::{Frame, StandbyStatusUpdate};
+use cdcd_postgres::ServerError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::bugs::Bug;
@@ -73,7 +75,7 @@ struct Commit {
 #[derive(Debug)]
 pub(crate) enum Request {
     Produce { records: Vec<Rc<Record>>, bytes: usize },
-    Position { value: Vec<u8> },
+    Position { value: Vec<u8>, kept: Option<Vec<u8>> },
     EndTxn { serial: u64, reply: bool },
 }
 
@@ -111,6 +113,11 @@ pub(crate) struct CaptureNode {
     exported: Option<Rows>,
     reading: Option<Reading>,
     topic_ids: BTreeMap<String, String>,
+    watch: Option<Watch>,
+    /// Since when its stream runs.
+    pub(crate) streams_since: Nanos,
+    /// What is to be kept of the publication, with the next position.
+    keep: Option<Vec<u8>>,
     sent_to: usize,
     wait: Nanos,
     blocked_since: Option<Nanos>,
@@ -126,6 +133,19 @@ type Step = Result<(), Failure>;
 fn fenced() -> Failure {
     let source = KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced);
     Failure::from(cdcd_kafka::Error::Fenced { source })
+}
+
+/// What decoding a change of a time without publication comes to.
+fn no_publication(name: &str) -> Failure {
+    let source = ServerError {
+        severity: "ERROR".to_owned(),
+        code: "42704".to_owned(),
+        message: format!("publication \"{name}\" does not exist"),
+        detail: None,
+        hint: None,
+    };
+    let doing = "streaming".to_owned();
+    Failure::from(cdcd_postgres::Error::Server { doing, source: Box::new(source) })
 }
 
 fn timed_out(doing: &str) -> Failure {
@@ -165,6 +185,9 @@ impl CaptureNode {
             exported: None,
             reading: None,
             topic_ids: BTreeMap::new(),
+            watch: None,
+            streams_since: 0,
+            keep: None,
             sent_to: 0,
             wait: FIRST_RETRY_WAIT,
             blocked_since: None,
@@ -196,6 +219,7 @@ impl CaptureNode {
         (self.producer, self.commit, self.capture, self.reading) = (None, None, None, None);
         (self.decision, self.identity, self.prepared) = (None, None, None);
         self.topic_ids.clear();
+        (self.watch, self.keep) = (None, None);
         (self.sent_to, self.blocked_since, self.keepalive, self.slot_retries) = (0, None, 0, 0);
         self.uncommitted = false;
         world.wake(self, due);
@@ -446,6 +470,7 @@ impl CaptureNode {
                 start::topics_are_the_same(position, &ids, Accept::default())?;
             }
             topics = ids;
+            self.look_at_publication(world)?;
         }
         let lineage = match &decision {
             Decision::CreateSlot { lineage, .. } | Decision::Resume { lineage, .. } => *lineage,
@@ -467,8 +492,22 @@ impl CaptureNode {
         self.go(world, Phase::Prepare)
     }
 
+    /// G7, as it was kept.
+    fn look_at_publication(&self, world: &World) -> Step {
+        let kept = world.kafka.kept().map(Published::decode).transpose()?;
+        let Some(before) = kept.filter(|_| world.bug != Some(Bug::PublicationIgnored)) else { return Ok(()) };
+        self.publication_goes_on(&before, world)
+    }
+
+    fn publication_goes_on(&self, before: &Published, world: &World) -> Step {
+        let name = &self.settings.publication.name;
+        before.goes_on(name, world.pg.publication.as_ref(), &world.pg.catalog())
+    }
+
     fn prepare(&mut self, world: &mut World) -> Step {
         self.asks_postgres(world)?;
+        self.keep = world.pg.publication.as_ref().map(Published::encode);
+        self.watch = Some(Watch::new(world.pg.publication.clone(), world.now));
         let tables = postgres::tables();
         let Some(decision) = self.decision.clone() else { return self.go(world, Phase::Judge) };
         let prepared = match decision {
@@ -534,7 +573,9 @@ impl CaptureNode {
         let timeout = std::time::Duration::from_nanos(SENDER_TIMEOUT as u64);
         let interval = start::status_interval(self.settings.status_interval, Some(timeout));
         let capture = Capture::new(self.settings.capture.clone(), prepared.start(interval, lineage))?;
-        self.capture = Some(capture.with_spool(Box::new(Memory::default())));
+        let is_corrupt = world.facts.spool_corrupt;
+        let spool = Memory { is_corrupt, ..Memory::default() };
+        self.capture = Some(capture.with_spool(Box::new(spool)));
         match &prepared.read {
             None => self.go(world, Phase::Start),
             Some(attempt) => self.begin_snapshot(world, attempt),
@@ -670,7 +711,7 @@ impl CaptureNode {
                 if let Some(confirmed) = confirmed.filter(|_| world.bug != Some(Bug::SlotNotLookedAtAgain)) {
                     start::slot_is_not_ahead(&self.settings, confirmed, from)?;
                 }
-                self.phase = Phase::Stream;
+                (self.phase, self.streams_since) = (Phase::Stream, world.now);
                 if std::mem::take(&mut world.facts.kill_at_start) {
                     world.fired("killed as the stream starts");
                     let dies = world.delay(20, 400);
@@ -705,6 +746,15 @@ impl CaptureNode {
         let Some(wire) = self.wire.filter(|wire| world.pg.wires.contains_key(wire)) else {
             return Err(Failure::from(cdcd_postgres::Error::Closed));
         };
+        if world.pg.is_refused(wire) {
+            return Err(no_publication(&self.settings.publication.name));
+        }
+        let watched =
+            world.bug != Some(Bug::PublicationIgnored) && world.bug != Some(Bug::PublicationNotWatched);
+        let due = self.watch.as_mut().filter(|_| watched).and_then(|watch| watch.due(world.now));
+        if let Some(before) = due.cloned() {
+            self.publication_goes_on(&before, world)?;
+        }
         let (mut more, mut flow) = (false, Flow::Taken);
         for _ in 0..64 {
             self.take_commit(world)?;
@@ -847,7 +897,8 @@ impl CaptureNode {
         if world.bug == Some(Bug::PositionInItsOwnTransaction) {
             self.request(world, Request::EndTxn { serial: 0, reply: false }, 0);
         }
-        self.request(world, Request::Position { value }, 0);
+        let kept = self.keep.take();
+        self.request(world, Request::Position { value, kept }, 0);
         let (mut reply, mut extra) = (true, 0);
         if world.one_in(400) {
             reply = false;

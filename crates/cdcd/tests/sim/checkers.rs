@@ -85,6 +85,8 @@ pub(crate) struct Checks {
     pub(crate) forget_open: bool,
     /// Where the slot was made.
     pub(crate) slot_point: u64,
+    /// Changes that a publication, changed under way, has kept out of the stream.
+    withheld: usize,
 }
 
 impl Checks {
@@ -94,8 +96,9 @@ impl Checks {
 
     /// The source committed: these records must come.
     pub(crate) fn source_committed(&mut self, tx: &Committed) {
-        for (ordinal, change) in tx.changes.iter().enumerate() {
-            let (commit_lsn, ordinal, xid, op) = (tx.commit_lsn, ordinal as u64, tx.xid, change.op);
+        self.withheld += tx.changes.iter().filter(|change| change.sent.is_none()).count();
+        for (ordinal, op) in tx.changes.iter().filter_map(|change| change.sent).enumerate() {
+            let (commit_lsn, ordinal, xid) = (tx.commit_lsn, ordinal as u64, tx.xid);
             self.expected.push(Expected { commit_lsn, ordinal, xid, op });
         }
     }
@@ -479,6 +482,10 @@ impl Checks {
         if !stopped && let Some(change) = self.waiting() {
             self.violate("C1", format!("{:x}/{} never came", change.commit_lsn, change.ordinal));
         }
+        if !stopped && self.withheld > 0 {
+            let text = format!("{} changes are in no stream, and nobody said so", self.withheld);
+            self.violate("C6", text);
+        }
         self.partitions_in_order(kafka, stopped);
         self.replica_is_the_source(pg, stopped);
     }
@@ -531,7 +538,7 @@ impl Checks {
         if done < self.horizon || stopped && self.cut_at.is_some_and(|cut| done > cut) {
             return;
         }
-        let wanted = texts(&pg.rows_at(done));
+        let wanted = texts(&pg.published_rows_at(done));
         if wanted != self.replica {
             let differs = wanted.iter().find(|(place, row)| self.replica.get(place) != Some(row));
             let too_much = self.replica.keys().find(|place| !wanted.contains_key(place));

@@ -1,7 +1,8 @@
 //! What goes wrong: a schedule drawn from the seed. Most of it passes; some of it ends with a guard's stop.
 
 use crate::capture_node::CaptureNode;
-use crate::time::{MINUTE, MS, SECOND};
+use crate::endings;
+use crate::time::{MINUTE, MS, Nanos, SECOND};
 use crate::world::{CALM, Event, World, trace};
 
 /// Something that goes wrong.
@@ -45,11 +46,26 @@ pub(crate) enum Fault {
     PositionForeign,
     TransactionsRefused,
     OtherCluster,
+    TableRecreated,
+    TableUnpublished,
+    PublicationChanged,
+    PublicationDropped,
+    SpoolCorrupt,
     RowsRejected,
     LogTruncated,
     RetentionPassed,
     TokenOverwritten,
     CommitsStall,
+    TokensWentBack,
+    ChannelsForgotten,
+    ChannelsContended,
+    LedgerContended,
+    RowsDoubled,
+    RowsLost,
+    RecordMalformed,
+    RecordStrange,
+    RowTooLarge,
+    RequestRefused,
 }
 
 use Fault::*;
@@ -145,10 +161,12 @@ pub(crate) fn schedule(world: &mut World) {
         let at = world.between(8 * MINUTE, 45 * MINUTE);
         let fault = ENDING[world.rng.usize(0..ENDING.len())];
         world.push(at, Event::Fault(fault));
+    } else if world.focus.is_empty() {
+        endings::draw(world);
     }
 }
 
-fn kill_all(world: &mut World) {
+pub(crate) fn kill_all(world: &mut World) {
     for id in 0..world.captures.len() {
         world.with_capture(id, CaptureNode::end);
     }
@@ -241,6 +259,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         RowsRejected | LogTruncated | RetentionPassed | TokenOverwritten | CommitsStall => {
             end_sink(world, fault);
         }
+        fault if fault as u8 > CommitsStall as u8 => endings::sink(world, fault),
         _ => end_well_or_not(world, fault),
     }
 }
@@ -260,9 +279,13 @@ fn strike_sink(world: &mut World, fault: Fault) {
             let session = world.between(SECOND, 45 * SECOND);
             world.push(now + session, Event::Rebalance);
         }
-        (StopSink, Some(id)) => world.with_sink(id, |node, _| {
+        (StopSink, Some(id)) => world.with_sink(id, |node, world| {
             node.sink.handle_stopping();
             node.stopping = true;
+            // One that waits for its first partitions hears of it as well.
+            if node.wake_at == Nanos::MAX {
+                world.wake_sink(node, world.now);
+            }
         }),
         (PauseSink, Some(id)) => {
             let until = now + world.between(20 * SECOND, 4 * MINUTE);
@@ -378,7 +401,7 @@ pub(crate) fn retention_passes(world: &mut World) {
 }
 
 /// A large transaction that comes slowly, so that it is cut.
-fn large(world: &mut World) {
+pub(crate) fn large(world: &mut World) {
     if world.pg.is_up(world.now) && !world.pg.quiet && !world.pg.wires.is_empty() {
         world.large_transaction();
         let after = world.between(210 * MS, 240 * MS);
@@ -491,6 +514,9 @@ fn end_well_or_not(world: &mut World, fault: Fault) {
             world.kafka.cluster_id = "cluster-2";
             world.facts.cluster_changed = true;
             world.fired("another Kafka cluster");
+        }
+        TableRecreated | TableUnpublished | PublicationChanged | PublicationDropped | SpoolCorrupt => {
+            endings::source(world, fault);
         }
         _ => {}
     }

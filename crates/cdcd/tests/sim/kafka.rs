@@ -85,6 +85,8 @@ pub(crate) struct Kafka {
     pub(crate) topics: Vec<Topic>,
     pub(crate) txns: Vec<Txn>,
     positions: Vec<(usize, Vec<u8>)>,
+    /// What is kept of the publication, beside the positions.
+    kept: Vec<(usize, Vec<u8>)>,
     pub(crate) epoch: u32,
     ongoing: Option<usize>,
     pub(crate) down_until: Nanos,
@@ -102,6 +104,7 @@ impl Kafka {
             topics: Vec::new(),
             txns: Vec::new(),
             positions: Vec::new(),
+            kept: Vec::new(),
             epoch: 0,
             ongoing: None,
             down_until: 0,
@@ -190,6 +193,38 @@ impl Kafka {
         Ok(())
     }
 
+    /// A record under another key of the position's topic.
+    pub(crate) fn keep(&mut self, epoch: u32, value: Vec<u8>, now: Nanos) -> Result<(), Refusal> {
+        if epoch != self.epoch {
+            return Err(Refusal::Fenced);
+        }
+        let txn = self.open_txn(now);
+        self.kept.push((txn, value));
+        Ok(())
+    }
+
+    /// What is kept of the publication.
+    pub(crate) fn kept(&self) -> Option<&[u8]> {
+        let is_committed = |(txn, _): &&(usize, Vec<u8>)| self.is_committed(*txn);
+        self.kept.iter().rev().find(is_committed).map(|(_, value)| value.as_slice())
+    }
+
+    /// Somebody else writes into a data topic.
+    pub(crate) fn write_record(&mut self, partition: usize, record: Record) -> usize {
+        let (txn, topic) = (self.txns.len(), record.topic);
+        let record = Rc::new(record);
+        self.txns.push(Txn {
+            state: State::Committed,
+            first: BTreeMap::new(),
+            records: vec![Rc::clone(&record)],
+            position: None,
+            since: 0,
+        });
+        let log = &mut self.topics[topic].partitions[partition].entries;
+        log.push(Entry::Data { txn, record });
+        log.len() - 1
+    }
+
     /// EndTxn with commit. Gives what was committed, and the producer's epoch from now on.
     pub(crate) fn end_txn(&mut self, epoch: u32) -> Result<(Option<usize>, u32), Refusal> {
         if epoch != self.epoch {
@@ -235,6 +270,7 @@ impl Kafka {
 
     pub(crate) fn lose_positions(&mut self) {
         self.positions.clear();
+        self.kept.clear();
     }
 
     pub(crate) fn recreate(&mut self, topic: usize) {

@@ -4,6 +4,8 @@ mod bugs;
 mod capture_node;
 mod checkers;
 mod conformance;
+mod coverage;
+mod endings;
 mod faults;
 mod kafka;
 mod postgres;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bugs::Bug;
-use world::Tally;
+use coverage::Tally;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use cdcd::capture::publication::{Published, PublishedTable};
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::encode::{self, TupleBuffer};
@@ -22,6 +23,8 @@ use crate::time::{MS, Nanos, SECOND};
 /// The tables, by OID less [`FIRST_OID`].
 pub(crate) const TABLES: [&str; 2] = ["alpha", "beta"];
 pub(crate) const FIRST_OID: u32 = 16_384;
+/// The tables with their schema.
+pub(crate) const QUALIFIED: [&str; 2] = ["public.alpha", "public.beta"];
 /// `wal_sender_timeout`
 pub(crate) const SENDER_TIMEOUT: Nanos = 60 * SECOND;
 /// Bytes that a connection holds between server and client.
@@ -53,6 +56,17 @@ pub(crate) enum Op {
 pub(crate) struct Change {
     pub(crate) lsn: u64,
     pub(crate) op: Op,
+    /// What the publication of its time lets through.
+    pub(crate) sent: Option<Op>,
+    /// There was no publication: who decodes it meets an error.
+    pub(crate) is_orphan: bool,
+}
+
+impl Change {
+    /// As it is sent.
+    pub(crate) fn as_sent(&self) -> Option<Change> {
+        self.sent.map(|op| Change { op, ..*self })
+    }
 }
 
 /// A transaction in the log.
@@ -105,6 +119,8 @@ pub(crate) struct Wire {
     reply_asked: bool,
     pub(crate) last_flushed: u64,
     pub(crate) stalled_until: Nanos,
+    /// Decoding met a change of a time without publication.
+    is_refused: bool,
 }
 
 pub(crate) struct Postgres {
@@ -115,6 +131,9 @@ pub(crate) struct Postgres {
     pub(crate) rows: Rows,
     pub(crate) next_xid: u32,
     pub(crate) slot: Option<Slot>,
+    pub(crate) publication: Option<Published>,
+    /// OIDs of the tables in the catalog of now.
+    pub(crate) oids: [u32; 2],
     pub(crate) system_id: u64,
     pub(crate) timeline: u32,
     pub(crate) history: Vec<(u32, u64)>,
@@ -141,6 +160,8 @@ impl Postgres {
             rows: Rows::new(),
             next_xid: 740,
             slot: None,
+            publication: Some(publication()),
+            oids: [FIRST_OID, FIRST_OID + 1],
             system_id,
             timeline: 1,
             history: Vec::new(),
@@ -216,7 +237,9 @@ impl Postgres {
             }
             Op::Message => {}
         }
-        tx.changes.push(Change { lsn, op });
+        let (sent, is_orphan) =
+            (passes(self.publication.as_ref(), self.oids, op), self.publication.is_none());
+        tx.changes.push(Change { lsn, op, sent, is_orphan });
     }
 
     /// Writes the commit record and flushes; the transaction is visible only after [`Postgres::show`].
@@ -254,6 +277,26 @@ impl Postgres {
             apply(&mut rows, &tx.changes);
         }
         rows
+    }
+
+    /// The same for who knows the published changes only.
+    pub(crate) fn published_rows_at(&self, lsn: u64) -> Rows {
+        let mut rows = Rows::new();
+        for tx in self.log.iter().take_while(|tx| tx.end_lsn <= lsn) {
+            let sent: Vec<Change> = tx.changes.iter().filter_map(Change::as_sent).collect();
+            apply(&mut rows, &sent);
+        }
+        rows
+    }
+
+    /// OIDs of the tables by their names.
+    pub(crate) fn catalog(&self) -> BTreeMap<String, u32> {
+        QUALIFIED.iter().zip(self.oids).map(|(name, oid)| ((*name).to_owned(), oid)).collect()
+    }
+
+    /// Whether the connection is done for, and all of it was read.
+    pub(crate) fn is_refused(&self, id: u64) -> bool {
+        self.wires.get(&id).is_some_and(|wire| wire.is_refused && wire.inbox.is_empty())
     }
 
     /// Creates the slot; nothing that runs now may be torn, so it waits for them: `None` while somebody runs.
@@ -365,6 +408,7 @@ impl Postgres {
             reply_asked: false,
             last_flushed: 0,
             stalled_until: 0,
+            is_refused: false,
         };
         self.wires.insert(id, wire);
         Ok(id)
@@ -393,6 +437,10 @@ impl Postgres {
                     }
                     break;
                 };
+                if tx.changes.iter().any(|change| change.is_orphan) {
+                    wire.is_refused = true;
+                    break;
+                }
                 match self.streams_from {
                     None => render(tx, &mut wire.described, &mut wire.rendered),
                     Some(least) => {
@@ -478,6 +526,39 @@ impl Postgres {
     }
 }
 
+/// The publication that the connector was set up with.
+pub(crate) fn publication() -> Published {
+    let table = |oid| PublishedTable { oid, filter: None, columns: None };
+    let oids = FIRST_OID..;
+    Published {
+        oid: 16_500,
+        all_tables: false,
+        via_root: false,
+        operations: ["insert", "update", "delete", "truncate"].map(str::to_owned).to_vec(),
+        tables: QUALIFIED.iter().zip(oids).map(|(name, oid)| ((*name).to_owned(), table(oid))).collect(),
+    }
+}
+
+/// What a publication lets through of a change. A row filter is one that no row passes.
+fn passes(publication: Option<&Published>, oids: [u32; 2], op: Op) -> Option<Op> {
+    let publication = publication?;
+    let has = |table: usize| {
+        let found = publication.tables.get(QUALIFIED[table]);
+        found.is_some_and(|found| found.oid == oids[table] && found.filter.is_none())
+    };
+    let (kind, tables) = match op {
+        Op::Insert { at, .. } => ("insert", 1 << at.0),
+        Op::Update { at, .. } => ("update", 1 << at.0),
+        Op::Delete { at } => ("delete", 1 << at.0),
+        Op::Truncate { tables } => ("truncate", tables),
+        Op::Message => return Some(op),
+    };
+    let kept = (0..TABLES.len()).filter(|table| tables & (1 << table) != 0 && has(*table));
+    let kept: u8 = kept.map(|table| 1 << table).sum();
+    let passes = kept != 0 && publication.operations.iter().any(|operation| operation == kind);
+    passes.then_some(if matches!(op, Op::Truncate { .. }) { Op::Truncate { tables: kept } } else { op })
+}
+
 /// Carries changes out on rows.
 pub(crate) fn apply(rows: &mut Rows, changes: &[Change]) {
     for change in changes {
@@ -519,9 +600,7 @@ fn render(tx: &Committed, described: &mut [bool; 2], out: &mut VecDeque<(u64, Ve
     let first = tx.changes.first().map_or(tx.commit_lsn, |change| change.lsn);
     out.push_back((0, frame(first, &Message::Begin(begin))));
     for (index, change) in tx.changes.iter().enumerate() {
-        if tx.hidden == Some(index) {
-            continue;
-        }
+        let Some(change) = change.as_sent().filter(|_| tx.hidden != Some(index)) else { continue };
         let tables = match change.op {
             Op::Insert { at, .. } | Op::Update { at, .. } | Op::Delete { at } => 1 << at.0,
             Op::Truncate { tables } => tables,
@@ -532,7 +611,7 @@ fn render(tx: &Committed, described: &mut [bool; 2], out: &mut VecDeque<(u64, Ve
                 out.push_back((0, frame(0, &relation(table))));
             }
         }
-        out.push_back((0, frame(change.lsn, &data(change, &mut Buffers::default()).message())));
+        out.push_back((0, frame(change.lsn, &data(&change, &mut Buffers::default()).message())));
     }
     let commit = Commit { commit_lsn: Lsn(tx.commit_lsn), end_lsn: Lsn(tx.end_lsn), committed_at: 0 };
     out.push_back((tx.end_lsn, frame(tx.commit_lsn, &Message::Commit(commit))));

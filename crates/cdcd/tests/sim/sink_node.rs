@@ -115,10 +115,14 @@ impl SinkNode {
     /// The group gives partitions; their facts were asked for at `facts`, a moment ago.
     pub(crate) fn assign(&mut self, world: &mut World, places: &[Place]) {
         let now = self.elapsed(world);
+        let forgets = world.bug == Some(Bug::DurableNotPersisted);
         for place in places {
             let topic = &world.kafka.topics[place.0];
             let log = &topic.partitions[place.1];
-            let committed = world.group.get(place).cloned();
+            let mut committed = world.group.get(place).cloned();
+            if let Some((_, metadata)) = committed.as_mut().filter(|_| forgets) {
+                *metadata = metadata.split(' ').take(3).collect::<Vec<_>>().join(" ");
+            }
             let assignment = Assignment {
                 topic: Arc::from(format!("srv.public.{}", TABLES[place.0]).as_str()),
                 partition: place.1 as i32,
@@ -199,6 +203,13 @@ impl SinkNode {
                     value: record.value.as_deref(),
                     headers,
                 };
+                let is_foreign = world
+                    .facts
+                    .foreign
+                    .is_some_and(|(at, foreign, _)| (at, foreign) == (owned.place, *offset));
+                if is_foreign && world.bug == Some(Bug::MalformedSkipped) {
+                    continue;
+                }
                 let offset = *offset as i64;
                 let id = fetched.id;
                 let incoming = Incoming { id, epoch, partition, offset, timestamp_ms: Some(1), record };
@@ -361,12 +372,15 @@ impl SinkNode {
                 world.snow.prepare(plan);
                 Answer::Done
             }
-            Action::Open { channel, .. } => {
+            Action::Open { id, channel } => {
                 world.fired("channel opened");
-                let mut status = world.snow.open(self.id, channel, bug);
+                let mut status = world.snow.open((self.id, id.0), channel, world.now, bug);
                 trace!(world, "sink {} opens {} at {:?}", self.id, channel.name, status.token);
                 if bug == Some(Bug::ErrorsForgiven) || bug == Some(Bug::ErrorsNotPersisted) {
                     status.rows_error_count = 0;
+                }
+                if bug == Some(Bug::RowCountIgnored) {
+                    status.rows_inserted = None;
                 }
                 if bug == Some(Bug::StartAtGroupOffset) {
                     status.token = None;
@@ -384,6 +398,9 @@ impl SinkNode {
                 trace!(world, "sink {} appends {} to {appended:?}", self.id, batch.end_token);
                 match appended {
                     Ok(()) => Answer::Done,
+                    Err(error) if bug == Some(Bug::RefusalForgiven) && error.kind != ErrorKind::Reopen => {
+                        Answer::Done
+                    }
                     Err(error) => Answer::Failed(error),
                 }
             }
@@ -395,7 +412,7 @@ impl SinkNode {
                 Answer::Statuses(statuses)
             }
             Action::Ledger { plan, channels, .. } => Answer::Ledger(world.snow.ledger(plan, channels)),
-            Action::Merge { plan, .. } => match world.snow.merge(plan, bug) {
+            Action::Merge { plan, .. } => match world.snow.merge(plan, world.now, bug) {
                 Ok(()) => {
                     world.checks.merged(&plan.ranges);
                     Answer::Done

@@ -9,6 +9,7 @@ use cdcd_sink::destination::{
     Channel, ChannelStatus, DestinationError, ErrorKind, RowBatch, StoredType, TableColumn, TablePlan,
 };
 use cdcd_sink::merge::{LedgerAnswer, LedgerRow, MergePlan, MergeRange};
+use cdcd_sink::offset_token::OffsetToken;
 use serde::Deserialize;
 
 use crate::bugs::Bug;
@@ -81,6 +82,26 @@ struct Open {
     is_invalid: bool,
     /// How often another process took the channel over.
     takeovers: u32,
+    /// Tokens that were committed.
+    earlier: Vec<String>,
+    /// Process and assignment that opened it last.
+    holder: (usize, u32),
+    twisted: Option<Twisted>,
+}
+
+/// What a commit does to a row without counting it as an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Twist {
+    Double,
+    Lose,
+}
+
+/// A commit that did so, and the first open behind it.
+#[derive(Debug)]
+struct Twisted {
+    at: Nanos,
+    holder: (usize, u32),
+    opened: Option<(Nanos, (usize, u32))>,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +157,17 @@ pub(crate) struct Snowflake {
     pub(crate) down_until: Nanos,
     /// The next batch loses its last row.
     pub(crate) reject_next: bool,
+    /// The next batch is twisted.
+    pub(crate) twist_next: Option<Twist>,
+    /// The next append is refused.
+    pub(crate) refuse_next: Option<ErrorKind>,
+    /// Somebody opens each channel before an append.
+    pub(crate) channels_contended: bool,
+    /// Somebody moves the ledger before each merge.
+    pub(crate) ledger_contended: bool,
+    /// When a merge of a table failed first for that reason.
+    pub(crate) conflicts: BTreeMap<String, Nanos>,
+    /// Rows that are in no table, and will not be.
     pub(crate) rejected: Vec<String>,
 }
 
@@ -159,11 +191,23 @@ impl Snowflake {
                     channel.errors += 1;
                     self.rejected.extend(batch.rows.pop().map(|row| row.offset.clone()));
                 }
-                channel.inserted += batch.rows.len() as u64;
+                let twist = self.twist_next.take_if(|_| batch.rows.len() > 1);
+                if twist == Some(Twist::Lose) {
+                    self.rejected.extend(batch.rows.pop().map(|row| row.offset.clone()));
+                }
+                channel.inserted += batch.rows.len() as u64 + u64::from(twist == Some(Twist::Double));
+                channel.twisted = channel.twisted.take().or_else(|| {
+                    let holder = channel.holder;
+                    twist.map(|_| Twisted { at: now, holder, opened: None })
+                });
                 channel.token = Some(batch.token.clone());
+                channel.earlier.push(batch.token.clone());
                 let offsets = batch.rows.iter().map(|row| row.offset.clone()).collect();
                 landed.push(Landed { channel: name.clone(), offsets, token: batch.token });
                 let landing = self.landing.entry(channel.table.clone()).or_default();
+                if let Some(row) = batch.rows.last().filter(|_| twist == Some(Twist::Double)) {
+                    landing.add(Rc::clone(row));
+                }
                 batch.rows.into_iter().for_each(|row| landing.add(row));
             }
         }
@@ -188,7 +232,14 @@ impl Snowflake {
     }
 
     /// Raises the sequencer: older writers are refused, and what they have not committed is dropped.
-    pub(crate) fn open(&mut self, process: usize, channel: &Channel, bug: Option<Bug>) -> ChannelStatus {
+    pub(crate) fn open(
+        &mut self,
+        holder: (usize, u32),
+        channel: &Channel,
+        now: Nanos,
+        bug: Option<Bug>,
+    ) -> ChannelStatus {
+        let process = holder.0;
         let open = self.channels.entry(channel.name.clone()).or_default();
         open.table.clone_from(&channel.table);
         open.takeovers += u32::from(open.owner.is_some_and(|(owner, _)| owner != process));
@@ -196,7 +247,12 @@ impl Snowflake {
             open.owner = Some((process, channel.epoch));
             open.buffered.clear();
         }
+        if let Some(twisted) = &mut open.twisted {
+            // Who must open takes the counts as they are, however late.
+            twisted.opened.get_or_insert((if open.is_invalid { twisted.at } else { now }, holder));
+        }
         (open.accepted, open.is_invalid) = (None, false);
+        open.holder = holder;
         status(open)
     }
 
@@ -210,11 +266,19 @@ impl Snowflake {
         let stale = || error(ErrorKind::Reopen, "appending", "STALE_CONTINUATION_TOKEN_SEQUENCER");
         let open = self.channels.get_mut(&batch.channel.name).ok_or_else(stale)?;
         let is_owner = open.owner == Some((process, batch.channel.epoch)) || bug == Some(Bug::ZombieAppends);
+        if self.channels_contended {
+            (open.owner, open.takeovers) = (Some((usize::MAX, 0)), open.takeovers + 1);
+            open.buffered.clear();
+            return Err(stale());
+        }
         if !is_owner || open.is_invalid {
             return Err(stale());
         }
         if open.accepted.as_ref() == Some(&batch.end_token) && bug != Some(Bug::AppendedTwice) {
             return Ok(());
+        }
+        if let Some(kind) = self.refuse_next.take() {
+            return Err(error(kind, "appending", "refused"));
         }
         let lines = batch.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let rows: Result<Vec<Rc<LogRow>>, _> =
@@ -252,6 +316,48 @@ impl Snowflake {
         }
     }
 
+    /// The channel is as it was at a token before `durable`. `true` if there was one.
+    pub(crate) fn go_back(&mut self, channel: &str, durable: i64, invalid: bool) -> bool {
+        let Some(open) = self.channels.get_mut(channel) else { return false };
+        let is_before =
+            |token: &&String| token.parse::<OffsetToken>().is_ok_and(|token| token.offset < durable);
+        let Some(token) = open.earlier.iter().rev().find(is_before) else { return false };
+        open.token = Some(token.clone());
+        if invalid {
+            (open.is_invalid, open.accepted) = (true, None);
+            open.buffered.clear();
+        }
+        true
+    }
+
+    /// Forgets a channel that has nothing to commit, and whose token the group's offset `next` has passed.
+    pub(crate) fn forget(&mut self, channel: &str, next: i64) -> bool {
+        let Some(open) = self.channels.get_mut(channel).filter(|open| open.buffered.is_empty()) else {
+            return false;
+        };
+        let token = open.token.as_ref().and_then(|token| token.parse::<OffsetToken>().ok());
+        if token.is_none_or(|token| token.offset >= next) {
+            return false;
+        }
+        *open = Open { table: std::mem::take(&mut open.table), is_invalid: true, ..Open::default() };
+        true
+    }
+
+    pub(crate) fn is_twisted(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some_and(|open| open.twisted.is_some())
+    }
+
+    /// Whether a row was doubled or lost that long before `now`, and whoever sent it has had the time to see it.
+    pub(crate) fn must_tell(&self, channel: &str, now: Nanos, deadline: Nanos) -> bool {
+        let Some(twisted) = self.channels.get(channel).and_then(|open| open.twisted.as_ref()) else {
+            return false;
+        };
+        // An open takes the counts as they are: of what was before it nothing is known any more.
+        let in_time =
+            twisted.opened.is_none_or(|(at, holder)| holder == twisted.holder && at - twisted.at >= deadline);
+        in_time && now - twisted.at > 3 * deadline
+    }
+
     pub(crate) fn token(&self, channel: &str) -> Option<&str> {
         self.channels.get(channel)?.token.as_deref()
     }
@@ -273,8 +379,20 @@ impl Snowflake {
         LedgerAnswer { keys: self.keys.get(&plan.table).cloned().unwrap_or_default(), rows }
     }
 
-    pub(crate) fn merge(&mut self, plan: &MergePlan, bug: Option<Bug>) -> Result<(), DestinationError> {
+    pub(crate) fn merge(
+        &mut self,
+        plan: &MergePlan,
+        now: Nanos,
+        bug: Option<Bug>,
+    ) -> Result<(), DestinationError> {
         let table = &plan.plan.table;
+        if self.ledger_contended {
+            let current = plan.plan.current.as_ref().map_or(table, |current| &current.name);
+            self.conflicts.entry(current.clone()).or_insert(now);
+            for range in &plan.ranges {
+                self.ledger.entry((table.clone(), range.channel.clone())).or_default().generation += 1;
+            }
+        }
         for range in &plan.ranges {
             let row = self.ledger.get(&(table.clone(), range.channel.clone()));
             let generation = row.map(|row| row.generation);

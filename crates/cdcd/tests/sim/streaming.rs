@@ -53,14 +53,15 @@ impl Sent {
         };
         out.push_back((0, frame(first.lsn, &Message::StreamStart { xid, first: is_first })));
         for (index, change) in changes.iter().enumerate().take(end).skip(begin) {
-            if hidden != Some(index) {
-                stream.send((xid, xid), change, out);
+            if let Some(change) = change.as_sent().filter(|_| hidden != Some(index)) {
+                stream.send((xid, xid), &change, out);
             }
         }
         // A message before a rolled back part could be of that part: such a transaction is not told by protocol 2.
         let is_plain = changes.iter().all(|change| change.op != Op::Message);
-        if is_plain {
-            stream.send((xid, xid + SUBTRANSACTIONS), first, out);
+        let sent = first.as_sent();
+        if let Some(first) = sent.filter(|_| is_plain) {
+            stream.send((xid, xid + SUBTRANSACTIONS), &first, out);
         }
         out.push_back((0, frame(0, &Message::StreamStop)));
         if is_plain {
@@ -71,7 +72,9 @@ impl Sent {
         if is_first && xid % 5 == 0 {
             let gone = xid + 2 * SUBTRANSACTIONS;
             out.push_back((0, frame(first.lsn, &Message::StreamStart { xid: gone, first: true })));
-            Stream::default().send((gone, gone), first, out);
+            if let Some(first) = sent {
+                Stream::default().send((gone, gone), &first, out);
+            }
             out.push_back((0, frame(0, &Message::StreamStop)));
             out.push_back((0, frame(0, &Message::StreamAbort { xid: gone, sub_xid: gone, abort: None })));
         }
@@ -122,23 +125,30 @@ fn in_block(lsn: u64, xid: u32, message: &Message<'_>) -> Vec<u8> {
 
 /// A capture's spool.
 #[derive(Default)]
-pub(crate) struct Memory(BTreeMap<u32, Vec<u8>>);
+pub(crate) struct Memory {
+    pub(crate) files: BTreeMap<u32, Vec<u8>>,
+    /// Each read finds a bit turned over.
+    pub(crate) is_corrupt: bool,
+}
 
 impl Spool for Memory {
     fn append(&mut self, xid: u32, bytes: &[u8]) -> Result<(), SpoolError> {
-        self.0.entry(xid).or_default().extend_from_slice(bytes);
+        self.files.entry(xid).or_default().extend_from_slice(bytes);
         Ok(())
     }
 
     fn read(&mut self, xid: u32, offset: u64, into: &mut [u8]) -> Result<usize, SpoolError> {
-        let rest = self.0.get(&xid).and_then(|file| file.get(offset as usize..)).unwrap_or_default();
+        let rest = self.files.get(&xid).and_then(|file| file.get(offset as usize..)).unwrap_or_default();
         let length = rest.len().min(into.len());
         into[..length].copy_from_slice(&rest[..length]);
+        if length > 0 && self.is_corrupt {
+            into[length / 2] ^= 1;
+        }
         Ok(length)
     }
 
     fn remove(&mut self, xid: u32) -> Result<(), SpoolError> {
-        self.0.remove(&xid);
+        self.files.remove(&xid);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::capture_node::{CaptureNode, Phase, Request};
 use crate::checkers::{Checks, show_eid};
 use crate::faults::{self, Fault};
 use crate::kafka::{Kafka, Refusal, Upto};
-use crate::postgres::{Change, Op, Postgres, Row};
+use crate::postgres::{Change, Op, Postgres, Row, TABLES};
 use crate::settings;
 use crate::sink_node::{Answer, Attempt, Place, SinkNode, reason_name};
 use crate::snowflake::Snowflake;
@@ -132,6 +132,8 @@ pub(crate) struct World {
     /// The consumer group's offsets, with their metadata.
     pub(crate) group: BTreeMap<Place, (i64, String)>,
     pub(crate) generation: u64,
+    /// When it got its newest generation.
+    rebalanced: Nanos,
     /// No sink runs before this.
     pub(crate) sinks_rest_until: Nanos,
     pub(crate) soft_deletes: bool,
@@ -181,6 +183,19 @@ pub(crate) struct Truth {
     pub(crate) token_overwritten: bool,
     /// Snowflake takes more than the deadline to commit.
     pub(crate) commits_stall: bool,
+    /// The guard that must notice what was done to the publication.
+    pub(crate) publication_guard: Option<&'static str>,
+    pub(crate) publication_changed_at: Nanos,
+    /// Spools give back what was not written, until it is noticed.
+    pub(crate) spool_corrupt: bool,
+    pub(crate) spool_was_corrupt: bool,
+    pub(crate) tokens_went_back: bool,
+    pub(crate) channels_forgotten: bool,
+    pub(crate) rows_miscounted: bool,
+    /// The guard that a refused append must end in.
+    pub(crate) refusal: Option<&'static str>,
+    /// A record that nobody of ours wrote: where, and the guard that must stop there.
+    pub(crate) foreign: Option<(Place, usize, &'static str)>,
 }
 
 macro_rules! trace {
@@ -217,6 +232,7 @@ impl World {
             sinks: Vec::new(),
             group: BTreeMap::new(),
             generation: 0,
+            rebalanced: 0,
             sinks_rest_until: 0,
             soft_deletes: rng.bool(),
             sees_headers: rng.bool(),
@@ -371,6 +387,7 @@ impl World {
     fn rebalance(&mut self) {
         self.generation += 1;
         let now = self.now;
+        self.rebalanced = now;
         let members: Vec<usize> = self
             .sinks
             .iter()
@@ -440,7 +457,15 @@ impl World {
             "E_FOREIGN_TOKEN" => self.facts.token_overwritten,
             "E_NOT_COMMITTED" => self.facts.commits_stall,
             // Two processes that take the channel from each other.
-            "E_CHANNEL_LOST" => self.snow.takeovers(&channel) >= 2,
+            "E_CHANNEL_LOST" => self.facts.channels_forgotten || self.snow.takeovers(&channel) >= 2,
+            "E_TOKEN_WENT_BACK" => self.facts.tokens_went_back,
+            // What the last of the merges came to.
+            "E_LEDGER_CONFLICT" | "Dependency" => self.snow.ledger_contended,
+            "E_ROW_COUNT" => self.facts.rows_miscounted || self.facts.tokens_went_back,
+            "E_ROW_TOO_LARGE" | "E_DESTINATION" => self.facts.refusal == Some(&name),
+            "E_MALFORMED_RECORD" | "E_TABLE_CLASH" => {
+                self.facts.foreign.is_some_and(|(at, _, guard)| (at, guard) == (place, &name))
+            }
             _ => false,
         };
         if !is_true {
@@ -650,6 +675,7 @@ impl World {
                 self.fired("transaction timed out");
             }
         }
+        self.publication_is_watched();
         if !self.pg.is_up(self.now) {
             return;
         }
@@ -721,8 +747,9 @@ impl World {
                     }
                 });
             }
-            Request::Position { value } => {
-                let result = self.kafka.produce(epoch, &[], Some(&value), now);
+            Request::Position { value, kept } => {
+                let kept = kept.map_or(Ok(()), |kept| self.kafka.keep(epoch, kept, now));
+                let result = kept.and_then(|()| self.kafka.produce(epoch, &[], Some(&value), now));
                 self.with_capture(node, |node, _| {
                     if node.life == life {
                         node.acked(0, result);
@@ -797,6 +824,12 @@ impl World {
             }
             return;
         }
+        // What the server sends again is whole.
+        if name == "E_SPOOL_CORRUPT" && self.facts.spool_was_corrupt {
+            self.facts.spool_corrupt = false;
+            self.guards.insert(name);
+            return;
+        }
         // A first start that meets an outage, or a slot that just went: the supervisor tries again.
         let passes = failure.transient || text.contains("the slot: 42710") || text.contains("replication: ");
         if !passes {
@@ -831,6 +864,10 @@ impl World {
             "E_SLOT_ACTIVE" => self.facts.stranger.is_some_and(|wire| self.pg.wires.contains_key(&wire)),
             "E_POSITION_FORMAT" => self.facts.position_foreign,
             "E_GUARANTEE" => self.facts.transactions_refused,
+            "E_PUBLICATION_HISTORY"
+            | "E_PUBLICATION_CHANGED"
+            | "E_TABLE_RECREATED"
+            | "E_TABLE_UNPUBLISHED" => self.facts.publication_guard == Some(name),
             // A server that was put back may have lost the transaction of which Kafka has a part.
             "E_NONDETERMINISTIC_REPLAY" => self.facts.hidden || self.checks.cut_at.is_some(),
             "E_SNAPSHOT_TRUNCATED" => {
@@ -857,6 +894,21 @@ impl World {
         }
     }
 
+    /// C6 the other way round: no stream goes on for long under a publication that was changed.
+    fn publication_is_watched(&mut self) {
+        const PATIENCE: Nanos = 90 * SECOND;
+        let changed_at = self.facts.publication_changed_at;
+        let is_late = |node: &CaptureNode| {
+            let since = changed_at.max(node.streams_since).max(node.paused_until);
+            node.phase == Phase::Stream && self.now - since > PATIENCE
+        };
+        let late = self.captures.iter().flatten().find(|node| is_late(node)).map(|node| node.id);
+        if let Some(node) = late.filter(|_| self.facts.publication_guard.is_some()) {
+            let text = format!("capture {node} streams on under another publication, and nobody says so");
+            self.checks.violate("C6", text);
+        }
+    }
+
     /// C6 the other way round: a token beyond the log must have stopped its partition.
     fn truncation_was_told(&mut self) {
         for (topic, found) in self.kafka.topics.iter().enumerate() {
@@ -874,12 +926,47 @@ impl World {
         }
     }
 
+    /// C6 the other way round: a row that was doubled or lost must have stopped its partition.
+    fn miscounts_were_told(&mut self) {
+        // `commit_deadline` of the sink.
+        const DEADLINE: Nanos = 180 * SECOND;
+        for (topic, found) in self.kafka.topics.iter().enumerate() {
+            for partition in 0..found.partitions.len() {
+                let (place, channel) =
+                    ((topic, partition), channel_name("sink", found.id, 0, partition as i32));
+                let must = self.snow.must_tell(&channel, self.now, DEADLINE);
+                let is_told = self.stopped_partitions.contains(&place);
+                if self.snow.is_twisted(&channel) && !must {
+                    // Nobody who knew what was sent has lived to see it.
+                    self.stopped_partitions.insert(place);
+                }
+                if must && !is_told {
+                    let text = format!("{place:?}: rows are not as many as were sent, and nobody said so");
+                    return self.checks.violate("C6", text);
+                }
+            }
+        }
+    }
+
+    /// Who cannot merge because somebody else always does says so within ten minutes; until then nothing is wrong.
+    fn contention_was_told(&mut self) {
+        const PATIENCE: Nanos = 10 * MINUTE;
+        for (topic, name) in TABLES.iter().enumerate() {
+            let Some(first) = self.snow.conflicts.get(&name.to_uppercase()) else { continue };
+            if self.now - (*first).max(self.rebalanced) < PATIENCE {
+                self.stopped_partitions.insert((topic, 0));
+            }
+        }
+    }
+
     fn finish(&mut self) {
         self.settle();
         self.checks.at_rest(&self.kafka, &self.pg, self.capture_stopped.is_some());
         if self.checks.truncated {
             self.truncation_was_told();
         }
+        self.miscounts_were_told();
+        self.contention_was_told();
         self.checks.landed_all(&self.kafka, &self.snow, &self.stopped_partitions);
     }
 }
@@ -914,148 +1001,4 @@ pub(crate) fn last_steps(seed: u64, bug: Option<Bug>, steps: usize) -> Vec<Strin
     world.run();
     let skip = world.lines.len().saturating_sub(steps);
     world.lines.into_iter().skip(skip).collect()
-}
-
-/// Every class of fault, and every guard that one of them must end in.
-const MUST_FIRE: &[&str] = &[
-    "capture killed",
-    "stopped in order",
-    "stopped inside of a transaction",
-    "capture paused",
-    "second capture started",
-    "predecessor evicted",
-    "PostgreSQL crashed",
-    "replication cut",
-    "replication stalled",
-    "server hung up",
-    "large transaction",
-    "killed as the stream starts",
-    "second capture in a commit",
-    "partitions away",
-    "sinks died of a rejection",
-    "transaction cut",
-    "snapshot read",
-    "snapshot continued",
-    "snapshot interrupted in order",
-    "Kafka away",
-    "position topic's leader changed",
-    "EndTxn reply lost",
-    "EndTxn request lost",
-    "EndTxn late",
-    "unknown outcome",
-    "transaction timed out",
-    "request lost",
-    "slot advanced by a stranger",
-    "slot advanced before the start",
-    "slot dropped",
-    "slot made again",
-    "slot invalidated",
-    "slot of another plugin",
-    "slot held by a stranger",
-    "another server",
-    "old primary",
-    "recovered to a point in time",
-    "old image of the server",
-    "row filter changed",
-    "topic made again",
-    "positions lost",
-    "position of another version",
-    "transactions refused",
-    "another Kafka cluster",
-    "sink killed",
-    "sink stopped in order",
-    "sink paused",
-    "group of two sinks",
-    "channels invalidated",
-    "Snowflake away",
-    "Snowflake's answer lost",
-    "partitions added",
-    "ledger moved on",
-    "end of the log asked for",
-    "rows rejected",
-    "log truncated",
-    "retention passed the sink",
-    "token overwritten",
-    "E_FENCED",
-    "E_GAP_SLOT_AHEAD",
-    "E_GAP_SLOT_LOST",
-    "E_SLOT_MISSING",
-    "E_SLOT_FOREIGN",
-    "E_SLOT_ACTIVE",
-    "E_DIVERGED",
-    "E_TIMELINE",
-    "E_SERVER_BEHIND",
-    "E_TOPIC_RECREATED",
-    "E_POSITION_MISSING",
-    "E_CLUSTER_CHANGED",
-    "E_POSITION_FORMAT",
-    "E_GUARANTEE",
-    "E_NONDETERMINISTIC_REPLAY",
-    "E_SNAPSHOT_TRUNCATED",
-    "E_NOT_COMMITTED (sink)",
-    "E_TOPIC_TRUNCATED (sink)",
-    "E_TOPIC_RECREATED (sink)",
-    "E_RETENTION_GAP (sink)",
-    "E_ROWS_REJECTED (sink)",
-    "E_FOREIGN_TOKEN (sink)",
-];
-
-/// Counts over many seeds.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) seeds: u64,
-    pub(crate) events: u64,
-    pub(crate) records: u64,
-    pub(crate) fired: BTreeMap<String, u64>,
-    pub(crate) violations: Vec<(u64, String)>,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, outcome: Outcome) {
-        self.seeds += 1;
-        self.events += outcome.events;
-        self.records += outcome.records;
-        for name in outcome.fired {
-            *self.fired.entry(name.to_owned()).or_default() += 1;
-        }
-        for name in outcome.guards {
-            *self.fired.entry(name).or_default() += 1;
-        }
-        if let Some((checker, text)) = outcome.violation {
-            self.violations.push((outcome.seed, format!("{checker}: {text}")));
-        }
-    }
-
-    /// The table: what fired in which share of the seeds.
-    pub(crate) fn print(&self, seconds: f64) {
-        println!(
-            "{} seeds of one simulated hour, {} events, {} records in {seconds:.1} s: {:.1} seeds/s",
-            self.seeds,
-            self.events,
-            self.records,
-            self.seeds as f64 / seconds
-        );
-        for (name, count) in &self.fired {
-            println!("{name:<40} {:>6.2} %", *count as f64 * 100.0 / self.seeds as f64);
-        }
-        for (seed, text) in self.violations.iter().take(20) {
-            println!("seed {seed}: {text}");
-        }
-    }
-
-    /// What must fire in at least one seed of a hundred, and did not.
-    pub(crate) fn rare(&self) -> Vec<&'static str> {
-        let share = |name: &str| self.fired.get(name).copied().unwrap_or(0) * 100;
-        MUST_FIRE.iter().filter(|name| share(name) < self.seeds).copied().collect()
-    }
-
-    pub(crate) fn merge(&mut self, other: Tally) {
-        self.seeds += other.seeds;
-        self.events += other.events;
-        self.records += other.records;
-        for (name, count) in other.fired {
-            *self.fired.entry(name).or_default() += count;
-        }
-        self.violations.extend(other.violations);
-    }
 }

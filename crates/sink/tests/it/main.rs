@@ -1,6 +1,7 @@
 //! The sink against the in-memory destination: the shared suite, and seeded simulations.
 
 mod added;
+mod channels;
 mod resnapshot;
 mod shapes;
 mod simulation;

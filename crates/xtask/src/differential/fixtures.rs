@@ -1,9 +1,9 @@
 //! `cargo xtask fixtures`: what real servers sent and what real Debezium made of it, for tests without any service.
 //!
 //! A fixture is a folder `proto-fixtures/pg<major>/<scenario>` with three files: `connector.json` (the properties),
-//! `stream.jsonl` (frames of pgoutput, and the catalog's answers where capture asked for them), `records.jsonl`
-//! (Debezium's records, their schemas once each). The tests decode and encode every one with our own core and
-//! compare as the differential does.
+//! `stream.jsonl` (frames of pgoutput, and the answers of catalog and registry where capture asked for them; or the
+//! tables of a snapshot with their rows), `records.jsonl` (Debezium's records, their schemas once each). The tests
+//! decode and encode every one with our own core and compare as the differential does.
 
 #[cfg(test)]
 mod coverage;
@@ -11,18 +11,96 @@ mod format;
 pub(super) mod recorder;
 #[cfg(test)]
 mod replay;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::options::Setting;
+use super::options::{self, Setting};
 use super::scenario::{self, Scenario};
 use super::stage::{Case, Opponent, Side, Stage};
 use format::Fixture;
 
 /// A fixture that is larger than this tells little more than one that is not.
 const BYTES_MAX: usize = 100 << 10;
+
+/// Scenarios that are recorded in Avro as well.
+const IN_AVRO: [&str; 8] =
+    ["arrays", "binary", "domains", "integers", "numbers", "temporal", "texts", "toast_short"];
+
+/// Scenarios whose rows are recorded as a snapshot reads them.
+const IN_SNAPSHOT: [&str; 23] = [
+    "arrays",
+    "arrays_dimensions",
+    "arrays_hstore",
+    "arrays_times",
+    "binary",
+    "dates_beyond",
+    "defaults",
+    "domains",
+    "geometry",
+    "integers",
+    "intervals_rounded",
+    "keyless",
+    "names",
+    "network",
+    "numbers",
+    "numbers_infinity",
+    "partitioned",
+    "temporal",
+    "temporal_edges",
+    "texts",
+    "unknown",
+    "unknown_arrays",
+    "vectors",
+];
+
+/// What is recorded of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// The stream, in JSON
+    Json,
+    /// The stream, in Avro with a registry
+    Avro,
+    /// The snapshot, in JSON
+    Snapshot,
+}
+
+impl Form {
+    const ALL: [Form; 3] = [Form::Json, Form::Avro, Form::Snapshot];
+
+    /// Whether a scenario is recorded so.
+    fn has(self, scenario: &Scenario) -> bool {
+        let name = scenario.name.as_str();
+        match self {
+            Form::Json => true,
+            Form::Avro => IN_AVRO.contains(&name),
+            Form::Snapshot => IN_SNAPSHOT.contains(&name),
+        }
+    }
+
+    /// The name of a fixture.
+    fn name(self, scenario: &Scenario) -> String {
+        match self {
+            Form::Json => scenario.name.clone(),
+            Form::Avro => format!("avro_{}", scenario.name),
+            Form::Snapshot => format!("snapshot_{}", scenario.name),
+        }
+    }
+
+    /// A scenario by itself: its rows come either by the stream or by the snapshot.
+    fn case<'a>(self, scenario: &'a Scenario, avro: &[Setting]) -> Case<'a> {
+        let set = if self == Form::Avro { avro } else { &[] };
+        let mut case = super::case(self.name(scenario), vec![scenario], set, &scenario.set);
+        case.settings.retain(|setting| setting.key != "snapshot.mode");
+        case.streams = self != Form::Snapshot;
+        if case.streams {
+            case.settings.push(Setting::new("snapshot.mode", "no_data"));
+        }
+        case
+    }
+}
 
 /// Which fixtures are made anew.
 #[derive(clap::Args)]
@@ -33,6 +111,9 @@ pub(crate) struct Args {
     /// Only this scenario of the differential; repeatable
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
+    /// Only this form; repeatable
+    #[arg(long, value_name = "FORM")]
+    form: Vec<Form>,
     /// Recordings at a time
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
@@ -43,11 +124,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for name in &args.scenario {
         ensure!(scenarios.iter().any(|scenario| &scenario.name == name), "--scenario {name}: there is none");
     }
+    let avro = options::full().into_iter().find(|set| set.name == "avro-default");
+    let avro = avro.context("no option set in Avro")?.settings;
     for &major in &args.pg {
         let wanted = |scenario: &&Scenario| {
             (args.scenario.is_empty() || args.scenario.contains(&scenario.name)) && scenario.runs(major, &[])
         };
-        let cases: Vec<Case<'_>> = scenarios.iter().filter(wanted).map(case).collect();
+        let mut cases: Vec<Case<'_>> = Vec::new();
+        for form in Form::ALL.into_iter().filter(|form| args.form.is_empty() || args.form.contains(form)) {
+            let told = scenarios.iter().filter(wanted).filter(|scenario| form.has(scenario));
+            cases.extend(told.map(|scenario| form.case(scenario, &avro)));
+        }
         let stage = Stage::start(major, Opponent::Recorder, false)?;
         let (mut kept, mut left_out) = (0, Vec::new());
         super::run_all(&stage, &cases, args.jobs, |case, sides, _| match keep(major, case, sides) {
@@ -62,14 +149,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A scenario by itself, without a snapshot: its rows come by the stream.
-fn case(scenario: &Scenario) -> Case<'_> {
-    let mut case = super::case(scenario.name.clone(), vec![scenario], &[], &scenario.set);
-    case.settings.retain(|setting| setting.key != "snapshot.mode");
-    case.settings.push(Setting::new("snapshot.mode", "no_data"));
-    case
-}
-
 /// Writes a fixture; says why not if there is nothing to keep.
 fn keep(major: u16, case: &Case<'_>, sides: &[Side; 2]) -> Result<()> {
     let [debezium, ours] = sides;
@@ -79,10 +158,7 @@ fn keep(major: u16, case: &Case<'_>, sides: &[Side; 2]) -> Result<()> {
     let recording = ours.recording.as_ref().context("nothing was recorded")?;
     let fixture = Fixture::new(recording, &debezium.records)?;
     let files = fixture.files()?;
-    ensure!(
-        debezium.records.iter().any(|record| !format::is_sentinel(record)),
-        "it is about the snapshot only"
-    );
+    ensure!(debezium.records.iter().any(|record| !format::is_sentinel(record)), "it leaves no record here");
     let size: usize = files.iter().map(|(_, text)| text.len()).sum();
     ensure!(size <= BYTES_MAX, "{size} bytes are more than {BYTES_MAX}");
     let dir = root().join(format!("pg{major}")).join(&case.name);

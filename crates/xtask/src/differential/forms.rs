@@ -55,25 +55,7 @@ impl Forms {
 
     /// JSON of a value in Confluent's wire format, `None` for any other.
     pub(super) fn plain(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Some((&MAGIC, rest)) = bytes.split_first() else { return Ok(None) };
-        let (id, body) =
-            rest.split_first_chunk::<ID_BYTES>().context("no schema id behind the magic byte")?;
-        let id = u32::from_be_bytes(*id);
-        let schema = self.schema(id)?;
-        let mut unread = body;
-        let value = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
-            .build()?
-            .read_value(&mut unread)
-            .with_context(|| format!("reading a value of schema {id}"))?;
-        ensure!(unread.is_empty(), "{} bytes stand behind a value of schema {id}", unread.len());
-        let again = apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
-            .build()?
-            .write_value_to_vec(value.clone())?;
-        let mut out =
-            format!("{{\"schemaId\":{id},\"canonical\":{},\"payload\":", has_maps(&value) || again == body);
-        write(&mut out, &value);
-        out.push('}');
-        Ok(Some(out.into_bytes()))
+        plain(bytes, |id| self.schema(id))
     }
 
     fn schema(&self, id: u32) -> Result<std::sync::Arc<Schema>> {
@@ -108,6 +90,44 @@ impl Forms {
             serde_json::from_str(&text).with_context(|| format!("the registry's answer for {path}"))
         })
     }
+}
+
+/// JSON of a value in Confluent's wire format, `None` for any other; `schema_of` knows what an id stands for.
+pub(super) fn plain(
+    bytes: &[u8],
+    schema_of: impl Fn(u32) -> Result<std::sync::Arc<Schema>>,
+) -> Result<Option<Vec<u8>>> {
+    let Some((&MAGIC, rest)) = bytes.split_first() else { return Ok(None) };
+    let (id, body) = rest.split_first_chunk::<ID_BYTES>().context("no schema id behind the magic byte")?;
+    let id = u32::from_be_bytes(*id);
+    let schema = schema_of(id)?;
+    let mut unread = body;
+    let value = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
+        .build()?
+        .read_value(&mut unread)
+        .with_context(|| format!("reading a value of schema {id}"))?;
+    ensure!(unread.is_empty(), "{} bytes stand behind a value of schema {id}", unread.len());
+    let again = apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
+        .build()?
+        .write_value_to_vec(value.clone())?;
+    let mut out =
+        format!("{{\"schemaId\":{id},\"canonical\":{},\"payload\":", has_maps(&value) || again == body);
+    write(&mut out, &value);
+    out.push('}');
+    Ok(Some(out.into_bytes()))
+}
+
+/// The id under which a schema was registered for a subject; an error if it was not.
+pub(super) async fn id(url: &str, subject: &str, schema: &str) -> Result<u32> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+    let path = format!("{url}/subjects/{subject}");
+    let response = client.post(path).json(&json!({ "schema": schema })).send().await?;
+    let (status, text) = (response.status(), response.text().await?);
+    ensure!(status.is_success(), "Debezium registered another schema for {subject}: {status} {text}");
+    let answer: serde_json::Value = serde_json::from_str(&text)?;
+    let id =
+        answer.get("id").and_then(serde_json::Value::as_u64).context("no id in the registry's answer")?;
+    Ok(u32::try_from(id)?)
 }
 
 /// An event in StringConverter's form: row images as they are, what surrounds them by name; of a logical decoding

@@ -9,11 +9,15 @@ use super::topics::Record;
 
 /// Records of one topic that are changed: the first of each kind is what matters, the rest repeats it.
 const RECORDS_PER_TOPIC_MAX: usize = 6;
+/// About so many bytes of a key or value are changed, and so many of its members: others in each record.
+const PLACES_PER_PART: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     tried: u64,
     missed: Vec<String>,
+    /// Counts the records, so that each is changed at other places.
+    turn: usize,
 }
 
 impl Tally {
@@ -58,6 +62,8 @@ impl Tally {
 
     fn record(&mut self, records: &[Record], index: usize) {
         let original = &records[index];
+        self.turn += 1;
+        let turn = self.turn;
         let mut change = |what: String, changed: Record| {
             let mut list = records.to_vec();
             list[index] = changed;
@@ -89,8 +95,8 @@ impl Tally {
                 _ => Record { value: Some(bytes), ..original.clone() },
             };
             // Single bytes: all of a short record, a spread over a long one.
-            let step = bytes.len() / 400 + 1;
-            for at in (0..bytes.len()).step_by(step).filter(|at| !is_clock(bytes, *at)) {
+            let step = bytes.len() / PLACES_PER_PART + 1;
+            for at in (turn % step..bytes.len()).step_by(step).filter(|at| !is_clock(bytes, *at)) {
                 let mut changed = bytes.clone();
                 changed[at] ^= 0x01;
                 // Two texts of one float are no difference.
@@ -100,9 +106,10 @@ impl Tally {
                 change(format!("{part} byte {at} of {}", bytes.len()), with(changed));
             }
             if let Ok(json) = Json::parse(bytes) {
-                let mut seen = 0;
-                let mut each = |path: String, mutant: Json| {
-                    if seen % step == 0 {
+                let mut seen = turn;
+                let mut each = |mutant: Mutant<'_>| {
+                    if seen.is_multiple_of(step) {
+                        let (path, mutant) = mutant();
                         change(format!("{part} {path}"), with(mutant.text().into_bytes()));
                     }
                     seen += 1;
@@ -153,51 +160,97 @@ fn is_clock(bytes: &[u8], at: usize) -> bool {
     let tail = text.rfind("\"op\":").unwrap_or(text.len());
     let digits = bytes.get(at).is_some_and(u8::is_ascii_digit);
     let in_source = text.rfind("\"source\":{\"version\"").is_some_and(|start| at > start);
-    digits && (at > tail || text.contains("\"op\":\"r\"") && in_source)
+    digits && (at > tail || text.contains("\"op\":\"r\"") && in_source || is_unwrapped_clock(bytes, at))
 }
 
+/// The same in a row that `ExtractNewRecordState` made, whose fields are called `__ts_ms` and, of a snapshot, `__lsn`.
+fn is_unwrapped_clock(bytes: &[u8], at: usize) -> bool {
+    let is_in_number = |byte: &u8| byte.is_ascii_digit();
+    let start = bytes[..at].iter().rposition(|byte| !is_in_number(byte)).map_or(0, |before| before + 1);
+    let before = String::from_utf8_lossy(&bytes[..start]);
+    let of_snapshot = bytes.windows(10).any(|part| part == br#""__op":"r""#);
+    let in_sequence = before.rsplit_once("\"__sequence\":").is_some_and(|(_, text)| !text.contains(']'));
+    if of_snapshot && in_sequence {
+        return true;
+    }
+    let Some(name) = before.strip_suffix("\":").and_then(|text| text.rsplit('"').next()) else {
+        return false;
+    };
+    match name.strip_prefix("__") {
+        Some("ts_ms" | "ts_us" | "ts_ns") => true,
+        Some("lsn" | "txId" | "source_lsn" | "source_txId" | "source_ts_ms") => of_snapshot,
+        _ => false,
+    }
+}
+
+type Members = Vec<(String, Json)>;
+
+/// A document that differs from another, and where; made when it is asked for, as making one copies all of it.
+type Mutant<'a> = &'a dyn Fn() -> (String, Json);
+
 /// Every document that differs from this one by one member or element: taken away, renamed, changed or moved.
-fn mutants(json: &Json, path: &mut String, emit: &mut impl FnMut(String, Json), wrap: &dyn Fn(Json) -> Json) {
+fn mutants(json: &Json, path: &mut String, emit: &mut impl FnMut(Mutant<'_>), wrap: &dyn Fn(Json) -> Json) {
     match json {
         Json::Object(members) => {
+            let changed = |change: &dyn Fn(&mut Members)| {
+                let mut members = members.clone();
+                change(&mut members);
+                wrap(Json::Object(members))
+            };
             for (index, (name, value)) in members.iter().enumerate() {
-                let mut fewer = members.clone();
-                fewer.remove(index);
-                emit(format!("{path}.{name} taken away"), wrap(Json::Object(fewer)));
-                let mut renamed = members.clone();
-                renamed[index].0.push('x');
-                emit(format!("{path}.{name} renamed"), wrap(Json::Object(renamed)));
+                emit(&|| (format!("{path}.{name} taken away"), changed(&|all| drop(all.remove(index)))));
+                emit(&|| (format!("{path}.{name} renamed"), changed(&|all| all[index].0.push('x'))));
                 if index > 0 && !path.rsplit('.').next().is_some_and(|name| name.starts_with("hs")) {
-                    let mut moved = members.clone();
-                    moved.swap(index, index - 1);
-                    emit(format!("{path}.{name} moved"), wrap(Json::Object(moved)));
+                    emit(&|| (format!("{path}.{name} moved"), changed(&|all| all.swap(index, index - 1))));
                 }
                 let length = path.len();
                 path.push('.');
                 path.push_str(name);
-                mutants(value, path, emit, &|inner| {
-                    let mut changed = members.clone();
-                    changed[index].1 = inner;
-                    wrap(Json::Object(changed))
-                });
+                mutants(value, path, emit, &|inner| changed(&|all| all[index].1 = inner.clone()));
                 path.truncate(length);
             }
         }
         Json::Array(items) => {
+            let changed = |change: &dyn Fn(&mut Vec<Json>)| {
+                let mut items = items.clone();
+                change(&mut items);
+                wrap(Json::Array(items))
+            };
             for (index, item) in items.iter().enumerate() {
-                let mut fewer = items.clone();
-                fewer.remove(index);
-                emit(format!("{path}[{index}] taken away"), wrap(Json::Array(fewer)));
-                mutants(item, path, emit, &|inner| {
-                    let mut changed = items.clone();
-                    changed[index] = inner;
-                    wrap(Json::Array(changed))
-                });
+                emit(&|| (format!("{path}[{index}] taken away"), changed(&|all| drop(all.remove(index)))));
+                mutants(item, path, emit, &|inner| changed(&|all| all[index] = inner.clone()));
             }
         }
-        Json::Null => emit(format!("{path} not null"), wrap(Json::Bool(false))),
-        Json::Bool(value) => emit(format!("{path} other"), wrap(Json::Bool(!value))),
-        Json::Number(text) => emit(format!("{path} as text"), wrap(Json::String(text.clone()))),
-        Json::String(text) => emit(format!("{path} longer"), wrap(Json::String(format!("{text}x")))),
+        Json::Null => emit(&|| (format!("{path} not null"), wrap(Json::Bool(false)))),
+        Json::Bool(value) => emit(&|| (format!("{path} other"), wrap(Json::Bool(!value)))),
+        Json::Number(text) => emit(&|| (format!("{path} as text"), wrap(Json::String(text.clone())))),
+        Json::String(text) => emit(&|| (format!("{path} longer"), wrap(Json::String(format!("{text}x"))))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_clocks_need_not_be_the_same() {
+        let at = |text: &str, part: &str| is_clock(text.as_bytes(), text.find(part).unwrap());
+        let row =
+            r#"{"payload":{"id":12,"__op":"r","__ts_ms":345,"__lsn":678,"__sequence":"[null,\\"9\\"]"}}"#;
+        assert!(at(row, "45") && at(row, "678") && at(row, "9") && !at(row, "12") && !at(row, "ts_ms"));
+        let streamed = row.replace("\"r\"", "\"c\"");
+        assert!(at(&streamed, "45") && !at(&streamed, "678") && !at(&streamed, "9"));
+        let event =
+            r#"{"payload":{"after":{"id":12},"source":{"version":"3","lsn":678},"op":"c","ts_ms":345}}"#;
+        assert!(at(event, "45") && !at(event, "678") && !at(event, "12"));
+    }
+
+    #[test]
+    fn every_member_is_changed_once_in_each_way() {
+        let json = Json::parse(br#"{"a":1,"b":[true,null]}"#).unwrap();
+        let mut seen = Vec::new();
+        mutants(&json, &mut String::new(), &mut |mutant| seen.push(mutant().1.text()), &|json| json);
+        assert_eq!(seen.len(), 10);
+        assert!(seen.contains(&r#"{"a":1,"b":[false,null]}"#.to_owned()) && !seen.contains(&json.text()));
     }
 }

@@ -117,10 +117,12 @@ pub(super) fn before(scenarios: &[&Scenario]) -> String {
         sql.push_str(&scenario.setup);
         sql.push_str(&scenario.rows);
     }
-    sql.push_str("INSERT INTO zzz.sentinel VALUES (1, 1);\n");
+    sql.push_str(&format!("INSERT INTO zzz.sentinel VALUES (1, {SNAPSHOT_STEP});\n"));
     sql
 }
 
+/// Number of the sentinel row that is in the snapshot.
+pub(super) const SNAPSHOT_STEP: usize = 1;
 /// Number of the sentinel row that ends the first step.
 pub(super) const FIRST_STEP: usize = 2;
 /// A line of a stream section: go on when both sides have delivered everything up to here. The catalog is then the

@@ -45,6 +45,8 @@ pub(super) struct Case<'a> {
     pub(super) name: String,
     pub(super) scenarios: Vec<&'a Scenario>,
     pub(super) settings: Vec<Setting>,
+    /// Whether anything is written after the snapshot.
+    pub(super) streams: bool,
 }
 
 impl Case<'_> {
@@ -88,7 +90,9 @@ impl Stage {
         }
         let mut run = Run::start(self, case, &database)?;
         let streaming = run.wait_streaming(2)?;
-        if streaming {
+        if streaming && !case.streams {
+            run.wait_sentinel(scenario::SNAPSHOT_STEP)?;
+        } else if streaming {
             for (step, sql) in scenario::after(&case.scenarios, case.writes_inserts()).iter().enumerate() {
                 self.sql(&database, "after.sql", sql)?;
                 if !run.wait_sentinel(step + scenario::FIRST_STEP)? {
