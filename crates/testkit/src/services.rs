@@ -224,7 +224,15 @@ pub fn registry() -> Result<Registry> {
 /// # Errors
 /// As [`kafka`].
 pub fn debezium() -> Result<Connect> {
-    debezium::up()
+    debezium::up(None)
+}
+
+/// The same with another release of the connector than the pinned one, for instance `3.7.0.Final`.
+///
+/// # Errors
+/// As [`debezium`]; also when Maven does not have that release.
+pub fn debezium_release(release: &str) -> Result<Connect> {
+    debezium::up(Some(release))
 }
 
 /// A Python interpreter that has confluent-kafka with its Avro part, kept in the download cache: it reads topics

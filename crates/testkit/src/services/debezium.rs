@@ -38,15 +38,23 @@ pub(super) fn find() -> Result<Option<Connect>> {
     Ok(process::living(&room)?.map(|state| describe(&room, &state)))
 }
 
-/// The worker (and the broker that it needs), started if it does not run.
-pub(super) fn up() -> Result<Connect> {
+/// The worker (and the broker that it needs) with this release of the connector, or with the pinned one: started if it does not
+/// run; one that runs another release is stopped first.
+pub(super) fn up(release: Option<&str>) -> Result<Connect> {
     let kafka = super::kafka()?;
     let room = Room::open(&Service::Debezium.id())?;
     let _lock = room.lock()?;
-    if let Some(state) = process::living(&room)? {
-        return Ok(describe(&room, &state));
+    let mut versions = versions()?;
+    if let Some(release) = release {
+        release.clone_into(&mut versions.debezium.version);
     }
-    let versions = versions()?;
+    let running = room.path("release");
+    if let Some(state) = process::living(&room)? {
+        if fs::read_to_string(&running).unwrap_or_default() == versions.debezium.version {
+            return Ok(describe(&room, &state));
+        }
+        process::stop(&room)?;
+    }
     let java = java::java(versions.debezium.java_min)?;
     let (libs, plugins) = (worker_jars(&versions)?, plugin_dir(&versions)?);
     // Not a plugin folder: the converter has no service manifest, by which `service_load` finds plugins.
@@ -56,6 +64,7 @@ pub(super) fn up() -> Result<Connect> {
     let properties = room.path("worker.properties");
     let text = worker_properties(&kafka.bootstrap_servers, port, &plugins);
     fs::write(&properties, text).with_context(|| format!("{}", properties.display()))?;
+    fs::write(&running, &versions.debezium.version).with_context(|| format!("{}", running.display()))?;
     let log4j = room.path("log4j2.properties");
     fs::write(&log4j, LOG4J).with_context(|| format!("{}", log4j.display()))?;
     let mut server = Command::new(java);

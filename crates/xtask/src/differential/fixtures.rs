@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let told = scenarios.iter().filter(wanted).filter(|scenario| form.has(scenario));
             cases.extend(told.map(|scenario| form.case(scenario, &avro)));
         }
-        let stage = Stage::start(major, Opponent::Recorder, false)?;
+        let stage = Stage::start(major, None, Opponent::Recorder, false)?;
         let (mut kept, mut left_out) = (0, Vec::new());
         super::run_all(&stage, &cases, args.jobs, |case, sides, _| match keep(major, case, sides) {
             Ok(()) => kept += 1,

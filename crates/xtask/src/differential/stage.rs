@@ -69,11 +69,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn start(major: u16, opponent: Opponent, keep: bool) -> Result<Self> {
+    pub(super) fn start(major: u16, release: Option<&str>, opponent: Opponent, keep: bool) -> Result<Self> {
         let binary = build(opponent)?;
         let postgres = services::postgres_cluster("differential", major)?;
         let kafka = [services::kafka()?, services::kafka_cluster("second", 1)?.kafka];
-        let worker = Worker::new(&services::debezium()?)?;
+        let worker = Worker::new(&match release {
+            Some(release) => services::debezium_release(release)?,
+            None => services::debezium()?,
+        })?;
         let forms = Forms::new(&services::registry()?)?;
         let dir = services::state_dir_for("differential")?;
         Ok(Stage { postgres, kafka, worker, forms, opponent, binary, dir, keep })
