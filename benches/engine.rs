@@ -4,6 +4,7 @@
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
 use cdcd_capture::config::{Config, Converter, Filters, Modes, SkippedOperations, TransactionTopic};
 use cdcd_capture::{Capture, Flow, Start};
+use cdcd_debezium::record::Record;
 use cdcd_debezium::transform::Chain;
 use cdcd_pgoutput::Lsn;
 use cdcd_pgoutput::replication::Frame;
@@ -61,6 +62,28 @@ pub fn events(stream: &Stream, converter: Converter, transforms: &Chain) -> usiz
 /// # Panics
 /// When the core refuses a stream of ours.
 pub fn events_with(stream: &Stream, converter: Converter, transforms: &Chain, metadata: Metadata) -> usize {
+    let mut bytes = 0;
+    run(stream, converter, transforms, metadata, |record| {
+        bytes += record.value.map_or(0, <[u8]>::len) + record.headers.len();
+    });
+    bytes
+}
+
+/// The records of a whole stream, each in turn.
+///
+/// # Panics
+/// When the core refuses a stream of ours.
+pub fn records(stream: &Stream, converter: Converter, each: impl FnMut(&Record<'_>)) {
+    run(stream, converter, &Chain::default(), Metadata::Off, each);
+}
+
+fn run(
+    stream: &Stream,
+    converter: Converter,
+    transforms: &Chain,
+    metadata: Metadata,
+    mut each: impl FnMut(&Record<'_>),
+) {
     let start = Start {
         done_end_lsn: Lsn(0),
         last_commit_lsn: None,
@@ -83,7 +106,6 @@ pub fn events_with(stream: &Stream, converter: Converter, transforms: &Chain, me
         key: stream.columns.iter().filter(|column| column.3).map(|column| column.0.to_owned()).collect(),
         types: Vec::new(),
     };
-    let mut bytes = 0;
     for (nth, frame) in stream.frames.iter().enumerate() {
         let Frame::XLogData(data) = Frame::read(frame).unwrap() else {
             unreachable!("only data is generated")
@@ -97,10 +119,9 @@ pub fn events_with(stream: &Stream, converter: Converter, transforms: &Chain, me
         }
         if nth % 256 == 255 {
             capture.send_records(|record| {
-                bytes += record.value.map_or(0, <[u8]>::len) + record.headers.len();
+                each(&record);
                 Flow::Taken
             });
         }
     }
-    bytes
 }
