@@ -24,7 +24,7 @@ differential: ## every scenario under every option set to real Debezium and to c
 	cargo xtask differential --full
 
 bench: ## the criterion benches
-	cargo bench --package cdcd-benches --bench decode --bench capture
+	cargo bench --package cdcd-benches --bench decode --bench encode --bench capture --bench sink
 
 instructions: ## instructions of the hot path against their limits (installs gungraun-runner if missing)
 	@gungraun-runner --version 2>/dev/null | grep -q '$(GUNGRAUN)$$' || cargo install --locked gungraun-runner --version $(GUNGRAUN)

@@ -7,6 +7,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
+use cdcd_benches::engine;
 use cdcd_benches::streams::{self, Stream};
 use cdcd_capture::config::Modes;
 use cdcd_capture::types::{Mapping, TypeContext, resolve};
@@ -40,28 +41,6 @@ fn walk(body: &[u8]) -> usize {
         }
     }
     sum
-}
-
-fn sum(tuple: &Tuple<'_>) -> usize {
-    tuple.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 }).sum()
-}
-
-fn decode(decoder: &mut Decoder, body: &[u8]) -> usize {
-    match decoder.decode(body).unwrap() {
-        Message::Insert(insert) => sum(&insert.new),
-        Message::Update(update) => {
-            let old = match &update.old {
-                Old::Absent => 0,
-                Old::Key(tuple) | Old::Row(tuple) => sum(tuple),
-            };
-            old + sum(&update.new)
-        }
-        Message::Delete(delete) => match &delete.old {
-            Old::Absent => 0,
-            Old::Key(tuple) | Old::Row(tuple) => sum(tuple),
-        },
-        _ => 0,
-    }
 }
 
 /// Takes values and keeps nothing but a checksum.
@@ -171,7 +150,7 @@ fn bench(criterion: &mut Criterion) {
         });
         group.bench_function("decode", |bencher| {
             let mut decoder = Decoder::new();
-            bencher.iter(|| stream.bodies().map(|body| decode(&mut decoder, black_box(body))).sum::<usize>());
+            bencher.iter(|| engine::decode(&stream, &mut decoder));
         });
         group.bench_function("typed", |bencher| {
             let modes = Modes::default();

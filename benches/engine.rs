@@ -1,13 +1,17 @@
-//! A stream through the whole capture core, without sockets.
+//! A stream through the decoder, and through the whole capture core, without sockets.
 #![allow(clippy::unwrap_used)]
+
+use std::hint::black_box;
 
 use cdcd_capture::catalog::{ColumnFacts, TableFacts};
 use cdcd_capture::config::{Config, Converter, Filters, Modes, SkippedOperations, TransactionTopic};
 use cdcd_capture::{Capture, Flow, Start};
 use cdcd_debezium::record::Record;
 use cdcd_debezium::transform::Chain;
-use cdcd_pgoutput::Lsn;
+use cdcd_pgoutput::message::{Message, Old};
 use cdcd_pgoutput::replication::Frame;
+use cdcd_pgoutput::tuple::{Tuple, Value};
+use cdcd_pgoutput::{Decoder, Lsn};
 
 use crate::streams::Stream;
 
@@ -124,4 +128,34 @@ fn run(
             });
         }
     }
+}
+
+/// The messages of a whole stream, decoded. Bytes of their values.
+///
+/// # Panics
+/// When the decoder refuses a stream of ours.
+pub fn decode(stream: &Stream, decoder: &mut Decoder) -> usize {
+    stream.bodies().map(|body| decode_message(decoder, black_box(body))).sum()
+}
+
+fn decode_message(decoder: &mut Decoder, body: &[u8]) -> usize {
+    match decoder.decode(body).unwrap() {
+        Message::Insert(insert) => sum(&insert.new),
+        Message::Update(update) => {
+            let old = match &update.old {
+                Old::Absent => 0,
+                Old::Key(tuple) | Old::Row(tuple) => sum(tuple),
+            };
+            old + sum(&update.new)
+        }
+        Message::Delete(delete) => match &delete.old {
+            Old::Absent => 0,
+            Old::Key(tuple) | Old::Row(tuple) => sum(tuple),
+        },
+        _ => 0,
+    }
+}
+
+fn sum(tuple: &Tuple<'_>) -> usize {
+    tuple.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 }).sum()
 }

@@ -3,6 +3,7 @@
 
 mod all;
 mod bigtxn;
+mod charts;
 mod drain;
 mod latency;
 mod live;
@@ -54,6 +55,8 @@ enum What {
     Memory,
     /// All of them, and each figure beside its target
     All,
+    /// Draws the last drain, latency and snapshot from their JSON into docs/charts; runs nothing
+    Charts,
     /// A whole table: COPY, and cdcd's snapshot by one and by two sessions
     Snapshot,
 }
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::All => all::run(args),
         What::Bigtxn => bigtxn::run(args),
         What::Memory => memory::run(args),
+        What::Charts => return charts::run(),
         What::Snapshot => snapshot::run(args),
     }
     .map(|_| ())

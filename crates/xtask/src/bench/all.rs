@@ -106,7 +106,7 @@ fn criterion(function: &str) -> Result<f64> {
 
 fn decoding(table: &mut Table) -> Result<()> {
     let benches =
-        ["bench", "--package", "cdcd-benches", "--bench", "decode", "--bench", "capture", "--", "mixed"];
+        ["bench", "--package", "cdcd-benches", "--bench", "decode", "--bench", "encode", "--", "mixed"];
     let status = Command::new("cargo").args(benches).status()?;
     ensure!(status.success(), "a criterion bench failed");
     let (walk, decode, peer) = (criterion("walk")?, criterion("decode")?, criterion("pg_walstream")?);
