@@ -166,6 +166,19 @@ pub async fn key_columns(client: &Client, table: u32) -> Result<Vec<String>, Err
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// The server's clock, µs since 1970.
+///
+/// # Errors
+/// [`Error::Control`] or [`Error::Server`].
+pub async fn clock_us(client: &Client) -> Result<i64, Error> {
+    client
+        .query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", &[])
+        .await
+        .map_err(|error| Error::control("reading the server's clock", error))?
+        .try_get(0)
+        .map_err(|error| Error::control("reading the server's clock", error))
+}
+
 /// The types behind these OIDs that are not built in or are arrays, with everything below domains and arrays.
 ///
 /// `int2vector` and `oidvector` are no arrays here: their text has no braces.

@@ -13,15 +13,6 @@ pub struct SnapshotReader {
     connection: Connection,
 }
 
-/// The moment that a reader sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// `txid_current_if_assigned` does not exist in a reader, so the next xid to be given out.
-    pub xid: u32,
-    /// The server's clock, µs since 1970.
-    pub at_us: i64,
-}
-
 impl SnapshotReader {
     /// Opens the transaction; with the exported snapshot of a slot if one is given.
     ///
@@ -43,23 +34,15 @@ impl SnapshotReader {
         self.connection.query(sql).await
     }
 
-    /// The transaction's place in time.
+    /// `txid_current_if_assigned` does not exist in a reader, so the next xid to be given out.
     ///
     /// # Errors
     /// As [`Connection::query`].
-    pub async fn moment(&mut self) -> Result<Moment, Error> {
-        let rows = self
-            .query(
-                "SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296)::text, \
-                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text",
-            )
-            .await?;
-        let value = |index: usize| rows.first().and_then(|row| row.get(index).cloned().flatten());
-        let bad = || Error::Protocol("no moment in answer to the snapshot query".to_owned());
-        Ok(Moment {
-            xid: value(0).and_then(|text| text.parse().ok()).ok_or_else(bad)?,
-            at_us: value(1).and_then(|text| text.parse().ok()).ok_or_else(bad)?,
-        })
+    pub async fn next_xid(&mut self) -> Result<u32, Error> {
+        let sql = "SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296)::text";
+        let xid = self.query(sql).await?.into_iter().flatten().next().flatten();
+        let xid = xid.and_then(|text| text.parse().ok());
+        xid.ok_or_else(|| Error::Protocol("no xid in answer to the snapshot query".to_owned()))
     }
 
     /// Which transactions the reader sees, as `pg_current_snapshot()` prints it, and the end of the log afterwards:

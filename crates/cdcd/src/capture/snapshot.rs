@@ -1,6 +1,6 @@
 //! Reads the captured tables as of one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cdcd_capture::catalog::TableFacts;
@@ -161,7 +161,7 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<Ended, Failure> {
     let mut reader = open_reader(settings, attempt.exported.as_deref()).await?;
-    let moment = reader.session()?.moment().await?;
+    let xid = reader.session()?.next_xid().await?;
     let mut progress = attempt.progress.clone();
     if attempt.exported.is_none() {
         let (snapshot, horizon) = reader.session()?.visible().await?;
@@ -187,8 +187,15 @@ pub(super) async fn run(
         shown: SnapshotBar::new(estimate),
         bytes_order,
     };
-    read.capture.begin_snapshot(progress, Some(moment.xid));
-    for table in &left {
+    read.capture.begin_snapshot(progress, Some(xid));
+    let mut unqueued = left.iter();
+    let mut queued = VecDeque::new();
+    loop {
+        while queued.len() < read.reader.sessions() {
+            let Some(table) = unqueued.next() else { break };
+            queued.push_back(read.queue(table).await?);
+        }
+        let Some(table) = queued.pop_front() else { break };
         if read.table(table).await? == Ended::Interrupted {
             // What was read counts: the next start goes on behind it.
             read.delivery.finish(read.capture, DRAIN_LIMIT).await?;
@@ -264,13 +271,20 @@ struct Reading<'a, 'd> {
     bytes_order: bool,
 }
 
+/// A table whose rows are on their way.
+struct Queued {
+    name: String,
+    shape: TableShape,
+    facts: TableFacts,
+    key: Vec<String>,
+}
+
 impl Reading<'_, '_> {
-    async fn table(&mut self, table: &Table) -> Result<Ended, Failure> {
+    /// Lets the sessions begin with a table as soon as they are done with those before it.
+    async fn queue(&mut self, table: &Table) -> Result<Queued, Failure> {
         let name = full_name(table);
-        self.shown.table(&table.name);
         let (shape, facts) = described(self.control, table).await?;
         let names: Vec<String> = shape.columns.iter().map(|column| column.name.clone()).collect();
-        let at_us = self.reader.session()?.moment().await?.at_us;
         let select = self.settings.snapshot.overrides.get(&name).map(String::as_str);
         let key = if select.is_some() || !table.has_primary_key {
             Vec::new()
@@ -278,13 +292,6 @@ impl Reading<'_, '_> {
             self.chunk_key(&shape, &facts.key)
         };
         let order = order_columns(&shape, &key);
-        self.capture.begin_snapshot_table(SnapshotTable {
-            shape: shape.clone(),
-            facts,
-            key: key.clone(),
-            at_us,
-        })?;
-        self.schemas.answer(self.capture).await?;
         let after = self.capture.snapshot().and_then(|progress| {
             let known = progress.tables.iter().find(|known| known.oid == table.oid)?;
             known.parts.last()?.upto.clone()
@@ -298,9 +305,18 @@ impl Reading<'_, '_> {
             after: after.as_deref(),
             upto: None,
         };
-        self.reader.start_table(&rows).await?;
-        let ended = self.rows(&name).await?;
-        Ok(ended)
+        self.reader.queue_table(self.control, &rows).await?;
+        Ok(Queued { name, shape, facts, key })
+    }
+
+    /// Reads the table at the front of the queue.
+    async fn table(&mut self, table: Queued) -> Result<Ended, Failure> {
+        let Queued { name, shape, facts, key } = table;
+        self.shown.table(&shape.table);
+        let at_us = pg_catalog::clock_us(self.control).await?;
+        self.capture.begin_snapshot_table(SnapshotTable { shape, facts, key, at_us })?;
+        self.schemas.answer(self.capture).await?;
+        self.rows(&name).await
     }
 
     fn chunk_key(&self, shape: &TableShape, primary_key: &[String]) -> Vec<String> {

@@ -160,13 +160,13 @@ pub const SOURCE: &[Known] = &[
     ignored("query.fetch.size", JVM),
     differs(
         "snapshot.max.threads",
-        "that many sessions read one table together, in the order of its key; tables without a key, with one of text or with an override are read by one. Tables are read one after the other",
+        "that many sessions read together, small tables side by side and slices of large ones; events come table by table, each in the order of its key. A table without a key, with one of text or with an override is read by one session",
     ),
     ignored(
         "snapshot.max.threads.multiplier*",
         "slices of a table are small, so that none waits for the largest",
     ),
-    ignored("legacy.snapshot.max.threads", "tables are read one after the other"),
+    ignored("legacy.snapshot.max.threads", "sessions read small tables side by side anyway"),
     ignored("snapshot.tables.order.by.row.count", "tables are read in order of their names"),
     yes("snapshot.delay.ms"),
     yes("streaming.delay.ms"),

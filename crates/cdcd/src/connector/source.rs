@@ -64,7 +64,7 @@ pub struct SnapshotSettings {
     pub tables: NameFilter,
     /// `snapshot.select.statement.overrides`, by `schema.table`.
     pub overrides: BTreeMap<String, String>,
-    /// `snapshot.max.threads`: how many sessions read one table together.
+    /// `snapshot.max.threads`: how many sessions read.
     pub sessions: NonZeroU16,
     /// `snapshot.delay.ms`: wait before it.
     pub delay: Option<Duration>,
