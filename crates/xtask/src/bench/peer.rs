@@ -22,18 +22,16 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 pub(super) struct Debezium {
     connect: Connect,
     pub(super) worker: Worker,
-    consumer: BaseConsumer,
+    client: ClientConfig,
 }
 
 impl Debezium {
     pub(super) fn open(stage: &Stage<'_>) -> Result<Self> {
         let connect = services::debezium()?;
         let worker = Worker::new(&connect)?;
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", &stage.kafka.bootstrap_servers)
-            .set("group.id", "bench")
-            .create()?;
-        Ok(Debezium { connect, worker, consumer })
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &stage.kafka.bootstrap_servers).set("group.id", "bench");
+        Ok(Debezium { connect, worker, client })
     }
 
     /// From the post of the connector until its topic holds so many records. The time includes the connector's start, the
@@ -51,7 +49,14 @@ impl Debezium {
         let began = Instant::now();
         self.worker.start(name, config)?;
         let topic = format!("{name}.{table}");
-        while self.length(&topic)? < records {
+        let mut consumer: BaseConsumer = self.client.create()?;
+        loop {
+            match length(&consumer, &topic)? {
+                Some(length) if length >= records => break,
+                Some(_) => {}
+                // A client that was told once that there is no such topic may go on saying so.
+                None => consumer = self.client.create()?,
+            }
             if let Some(failure) = self.worker.failure(name)? {
                 bail!("Debezium failed: {failure}");
             }
@@ -66,13 +71,14 @@ impl Debezium {
         std::thread::sleep(Duration::from_secs(1));
         Ok(Cost { seconds, cpu, server_cpu: measure::server_cpu(&stage.postgres)? - server_before, rss_mib })
     }
+}
 
-    fn length(&self, topic: &str) -> Result<u64> {
-        match self.consumer.fetch_watermarks(topic, 0, ANSWER_LIMIT) {
-            Ok((_, high)) => Ok(high.unsigned_abs()),
-            Err(error) if is_missing(&error) => Ok(0),
-            Err(error) => Err(error).context("asking for the length of a topic"),
-        }
+/// `None` without the topic.
+fn length(consumer: &BaseConsumer, topic: &str) -> Result<Option<u64>> {
+    match consumer.fetch_watermarks(topic, 0, ANSWER_LIMIT) {
+        Ok((_, high)) => Ok(Some(high.unsigned_abs())),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error).context("asking for the length of a topic"),
     }
 }
 
