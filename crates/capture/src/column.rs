@@ -7,7 +7,7 @@ use cdcd_pgoutput::tuple::{Tuple, Value};
 
 use crate::catalog::TableFacts;
 use crate::column_rules::{Subject, Transform};
-use crate::config::{Config, ConversionFailure};
+use crate::config::{Config, ConversionFailure, Release};
 use crate::converter::Converter;
 use crate::defaults;
 use crate::plan::ColumnShape;
@@ -167,6 +167,7 @@ impl<W: ValueWriter> Column<W> {
             oid: shape.type_oid,
             typmod: shape.typmod,
             types: &facts.types,
+            is_serial: config.modes.release == Release::V3_7 && has_sequence(&shape.name, facts),
         };
         self.transform = config.column_rules.apply(&subject, schema);
         self.unavailable = self.transform.literal(std::mem::replace(&mut self.unavailable, Literal::Null));
@@ -191,6 +192,11 @@ impl<W: ValueWriter> Column<W> {
     fn failed(&self, error: ConversionError) -> ColumnError {
         ColumnError { column: self.name.as_str().to_owned(), error }
     }
+}
+
+fn has_sequence(column: &str, facts: &TableFacts) -> bool {
+    let facts = facts.columns.iter().find(|facts| facts.name == column);
+    facts.and_then(|facts| facts.default.as_deref()).is_some_and(|default| default.contains("nextval("))
 }
 
 pub(crate) fn plan<W: ValueWriter>(

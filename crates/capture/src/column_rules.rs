@@ -81,6 +81,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) oid: u32,
     pub(crate) typmod: i32,
     pub(crate) types: &'a [TypeFacts],
+    /// Filled from a sequence, and Debezium says so of its type.
+    pub(crate) is_serial: bool,
 }
 
 /// What is done to each value of a column.
@@ -148,7 +150,12 @@ impl Subject<'_> {
     }
 
     fn type_name(&self) -> String {
-        name_of(self.oid, self.types)
+        match self.oid {
+            20 if self.is_serial => "bigserial".to_owned(),
+            21 if self.is_serial => "smallserial".to_owned(),
+            23 if self.is_serial => "serial".to_owned(),
+            _ => name_of(self.oid, self.types),
+        }
     }
 }
 
@@ -356,7 +363,7 @@ mod tests {
     use cdcd_debezium::format::writer::RecordWriter;
 
     fn subject(oid: u32, typmod: i32) -> Subject<'static> {
-        Subject { table: "s.t", column: "c", oid, typmod, types: &[] }
+        Subject { table: "s.t", column: "c", oid, typmod, types: &[], is_serial: false }
     }
 
     fn rules(action: Action) -> ColumnRules {

@@ -19,6 +19,26 @@ pub enum DecimalMode {
     Double,
 }
 
+/// `cdcd.compat.version`: the release of Debezium whose events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Release {
+    /// 3.6, which everything is compared with.
+    #[default]
+    V3_6,
+    /// 3.7.
+    V3_7,
+}
+
+impl Release {
+    /// `source.version`
+    pub fn version(self) -> &'static str {
+        match self {
+            Release::V3_6 => "3.6.3.Final",
+            Release::V3_7 => "3.7.0.Final",
+        }
+    }
+}
+
 /// `time.precision.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimeMode {
@@ -35,6 +55,8 @@ pub enum TimeMode {
     Microseconds,
     /// Always nanoseconds.
     Nanoseconds,
+    /// A struct of the calendar's and the clock's parts ([`Release::V3_7`]).
+    Structured,
 }
 
 /// `binary.handling.mode`
@@ -102,6 +124,8 @@ pub struct Modes {
     pub include_unknown: bool,
     /// `unavailable.value.placeholder`
     pub unavailable_placeholder: Vec<u8>,
+    /// `cdcd.compat.version`
+    pub release: Release,
 }
 
 impl Default for Modes {
@@ -115,6 +139,7 @@ impl Default for Modes {
             money_fraction_digits: 2,
             include_unknown: false,
             unavailable_placeholder: b"__debezium_unavailable_value".to_vec(),
+            release: Release::default(),
         }
     }
 }

@@ -35,6 +35,10 @@ pub(crate) fn literal(expression: &str, oid: u32, context: &TypeContext<'_>) -> 
             Bare::None => return None,
         },
     };
+    // Debezium drops defaults that are structs.
+    if matches!(literal, Literal::Struct(_)) {
+        return None;
+    }
     let is_exact = is_exact && !matches!(&reading, Reading::Bare(text) if !is_plain(text));
     Some(SchemaDefault { literal, is_exact })
 }
@@ -223,7 +227,7 @@ impl ValueWriter for Recorder {
     fn decimal(&mut self, unscaled: &[u8], scale: i32) {
         self.value = Some(Literal::Decimal(unscaled.to_vec(), scale));
     }
-    // Debezium drops struct-typed defaults; so nothing below records.
+    // Defaults that are structs are dropped; so nothing below records.
     fn begin_struct(&mut self) {}
     fn field(&mut self, _: &FieldName) {}
     fn end_struct(&mut self) {

@@ -107,7 +107,13 @@ fn unavailable(element_oid: u32, context: &TypeContext<'_>) -> Literal {
         17 if context.modes.binary == BinaryMode::Bytes => one(Literal::Bytes(placeholder.clone())),
         20 | 23 => octets(placeholder),
         // Connect's own date is no integer to Debezium.
-        1082 if !matches!(context.modes.time, TimeMode::IsoString | TimeMode::Connect) => octets(placeholder),
+        1082 if !matches!(
+            context.modes.time,
+            TimeMode::IsoString | TimeMode::Connect | TimeMode::Structured
+        ) =>
+        {
+            octets(placeholder)
+        }
         2950 => one(Literal::String(name_uuid(placeholder))),
         _ => Literal::Null,
     }

@@ -1,4 +1,5 @@
-//! PostGIS's `geometry` and `geography`: their extended well-known binary form, with the SRID that it names
+//! PostGIS's `geometry` and `geography`: their extended well-known binary form, with the SRID that it names; since
+//! Debezium 3.7 a geometry has room for what its binary form cannot say
 
 use std::sync::LazyLock;
 
@@ -7,19 +8,88 @@ use cdcd_debezium::value::{FieldName, Literal, ValueWriter};
 
 use super::bytea::with_hex;
 use super::{ConversionError, Mapping, Params, TypeContext};
+use crate::config::Release;
 
 /// A flag of the geometry's type: an SRID stands behind it.
 const HAS_SRID: u32 = 0x2000_0000;
 /// An empty collection, which stands for what is not there.
 const EMPTY: [u8; 9] = [1, 7, 0, 0, 0, 0, 0, 0, 0];
 
-static NAMES: LazyLock<[FieldName; 2]> =
-    LazyLock::new(|| [FieldName::new("wkb"), FieldName::optional("srid")]);
+static NAMES: LazyLock<[FieldName; 3]> =
+    LazyLock::new(|| [FieldName::new("wkb"), FieldName::optional("srid"), FieldName::optional("extensions")]);
 
-pub(super) fn geometry<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
+pub(super) fn geometry<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
     let mapping = map("io.debezium.data.geometry.Geometry", "Geometry");
-    // Optional in every column: so it is in Debezium 3.6.3.
-    Mapping { schema: mapping.schema.optional(true), ..mapping }
+    // Optional in every column: so it is in Debezium.
+    let mapping = Mapping { schema: mapping.schema.optional(true), ..mapping };
+    match context.modes.release {
+        Release::V3_6 => mapping,
+        Release::V3_7 => Mapping {
+            schema: extended(),
+            write: |text, _, writer| {
+                with_hex(text, |bytes| {
+                    let srid = srid(bytes).ok_or(ConversionError::Malformed)?;
+                    write_extended(bytes, srid, &[], writer);
+                    Ok(())
+                })
+            },
+            fallback: extended_fallback(),
+            ..mapping
+        },
+    }
+}
+
+/// The second version of the schema.
+pub(super) fn extended() -> Schema {
+    let text = || Box::new(Schema::new(Kind::String));
+    Schema::structure(vec![
+        Schema::new(Kind::Bytes).field("wkb"),
+        Schema::new(Kind::Int32).optional(true).field("srid"),
+        Schema::new(Kind::Map(text(), text())).optional(true).field("extensions"),
+    ])
+    .named("io.debezium.data.geometry.Geometry")
+    .version(2)
+    .doc("Geometry")
+    .optional(true)
+}
+
+fn extended_fallback() -> Literal {
+    let [wkb, srid, extensions] = &*NAMES;
+    Literal::Struct(vec![
+        (wkb.clone(), Literal::Bytes(EMPTY.to_vec())),
+        (srid.clone(), Literal::Null),
+        (extensions.clone(), Literal::Null),
+    ])
+}
+
+/// A value of [`extended`].
+pub(super) fn write_extended<W: ValueWriter>(
+    wkb: &[u8],
+    srid: Option<i32>,
+    extensions: &[(&str, &str)],
+    writer: &mut W,
+) {
+    let [wkb_name, srid_name, extensions_name] = &*NAMES;
+    writer.begin_struct();
+    writer.field(wkb_name);
+    writer.bytes(wkb);
+    writer.field(srid_name);
+    match srid {
+        Some(srid) => writer.int(srid.into()),
+        None => writer.null(),
+    }
+    writer.field(extensions_name);
+    if extensions.is_empty() {
+        writer.null();
+    } else {
+        writer.begin_map(extensions.len());
+        for (key, value) in extensions {
+            writer.map_key(key);
+            writer.string(value);
+        }
+        writer.end_map();
+    }
+    writer.end_struct();
 }
 
 pub(super) fn geography<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
@@ -27,7 +97,7 @@ pub(super) fn geography<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
 }
 
 fn map<W: ValueWriter>(name: &'static str, doc: &'static str) -> Mapping<W> {
-    let [wkb, srid] = &*NAMES;
+    let [wkb, srid, _] = &*NAMES;
     Mapping {
         schema: Schema::structure(vec![
             Schema::new(Kind::Bytes).field("wkb"),
@@ -49,7 +119,7 @@ fn map<W: ValueWriter>(name: &'static str, doc: &'static str) -> Mapping<W> {
 fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
     with_hex(text, |bytes| {
         let srid = srid(bytes).ok_or(ConversionError::Malformed)?;
-        let [wkb_name, srid_name] = &*NAMES;
+        let [wkb_name, srid_name, _] = &*NAMES;
         writer.begin_struct();
         writer.field(wkb_name);
         writer.bytes(bytes);

@@ -6,13 +6,16 @@ use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, ValueWriter};
 
 use super::calendar::{DAY_US, parse_time};
-use super::{ConversionError, Mapping, Params, TypeContext, integer};
-use crate::config::IntervalMode;
+use super::{ConversionError, Mapping, Params, TypeContext, integer, structured};
+use crate::config::{IntervalMode, TimeMode};
 
 /// Debezium's month: 365.25 / 12 = 30.4375 days.
 const MONTH_US: i64 = 2_629_800_000_000;
 
 pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
+    if context.modes.time == TimeMode::Structured {
+        return structured::duration(context);
+    }
     match context.modes.interval {
         IntervalMode::Numeric => Mapping {
             schema: Schema::new(Kind::Int64).named("io.debezium.time.MicroDuration"),
@@ -38,11 +41,11 @@ pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Interval {
-    years: i64,
-    months: i64,
-    days: i64,
-    us: i64,
+pub(super) struct Interval {
+    pub(super) years: i64,
+    pub(super) months: i64,
+    pub(super) days: i64,
+    pub(super) us: i64,
 }
 
 impl Interval {
@@ -79,7 +82,7 @@ impl Interval {
 }
 
 /// Reads `1 year 2 mons 3 days 04:05:06.78`, `-1 mons +2 days -00:00:00.5`.
-fn parse(text: &[u8]) -> Result<Interval, ConversionError> {
+pub(super) fn parse(text: &[u8]) -> Result<Interval, ConversionError> {
     let mut interval = Interval::default();
     let mut words = text.split(|byte| *byte == b' ');
     while let Some(word) = words.next() {

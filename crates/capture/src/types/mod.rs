@@ -19,6 +19,8 @@ mod money;
 pub(crate) mod numeric;
 pub mod order;
 mod point;
+mod shape;
+mod structured;
 mod text;
 mod time;
 mod timestamp;
@@ -154,6 +156,9 @@ pub fn resolve<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Option<Ma
 fn resolve_by_facts<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Option<Mapping<W>> {
     if let Some(array) = array::resolve(oid, context) {
         return array;
+    }
+    if let Some(shape) = shape::resolve(oid, context) {
+        return Some(shape);
     }
     let facts = context.types.iter().find(|facts| facts.oid == oid);
     match facts.map(|facts| (&facts.kind, facts.name.as_str())) {

@@ -15,8 +15,19 @@ static NAMES: LazyLock<[FieldName; 4]> = LazyLock::new(|| {
     [FieldName::new("x"), FieldName::new("y"), FieldName::optional("wkb"), FieldName::optional("srid")]
 });
 
-pub(super) fn map<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
+pub(super) fn schema() -> Schema {
     let double = || Schema::new(Kind::Float64);
+    Schema::structure(vec![
+        double().field("x"),
+        double().field("y"),
+        Schema::new(Kind::Bytes).optional(true).field("wkb"),
+        Schema::new(Kind::Int32).optional(true).field("srid"),
+    ])
+    .named("io.debezium.data.geometry.Point")
+    .doc("Geometry (POINT)")
+}
+
+pub(super) fn map<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
     let [x, y, binary, srid] = &*NAMES;
     let origin = vec![
         (x.clone(), Literal::Float64(0.0)),
@@ -25,14 +36,7 @@ pub(super) fn map<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
         (srid.clone(), Literal::Null),
     ];
     Mapping {
-        schema: Schema::structure(vec![
-            double().field("x"),
-            double().field("y"),
-            Schema::new(Kind::Bytes).optional(true).field("wkb"),
-            Schema::new(Kind::Int32).optional(true).field("srid"),
-        ])
-        .named("io.debezium.data.geometry.Point")
-        .doc("Geometry (POINT)"),
+        schema: schema(),
         write,
         params: Params::default(),
         fallback: Literal::Struct(origin),
@@ -56,7 +60,11 @@ fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), 
     let (Some(first), Some(second), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(ConversionError::Malformed);
     };
-    let (x, y) = (parse_f64(first)?, parse_f64(second)?);
+    write_point(parse_f64(first)?, parse_f64(second)?, writer);
+    Ok(())
+}
+
+pub(super) fn write_point<W: ValueWriter>(x: f64, y: f64, writer: &mut W) {
     let [x_name, y_name, binary, srid] = &*NAMES;
     writer.begin_struct();
     writer.field(x_name);
@@ -68,7 +76,6 @@ fn write<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), 
     writer.field(srid);
     writer.null();
     writer.end_struct();
-    Ok(())
 }
 
 #[cfg(test)]

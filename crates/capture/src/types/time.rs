@@ -4,8 +4,8 @@ use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, ValueWriter};
 
 use super::calendar::{DAY_US, Digits, Text, parse_time};
-use super::{ConversionError, Mapping, Params, TypeContext};
-use crate::config::TimeMode;
+use super::{ConversionError, Mapping, Params, TypeContext, structured};
+use crate::config::{Release, TimeMode};
 
 pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
     let milliseconds = (0..=3).contains(&context.typmod);
@@ -21,6 +21,7 @@ pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
                 unavailable: Literal::Null,
             };
         }
+        TimeMode::Structured => return structured::time(context),
         TimeMode::Nanoseconds => (Kind::Int64, "io.debezium.time.NanoTime", write_ns),
         _ => (Kind::Int64, "io.debezium.time.MicroTime", write_us),
     };
@@ -33,19 +34,34 @@ pub(super) fn map<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
     }
 }
 
-pub(super) fn with_zone<W: ValueWriter>(_: &TypeContext<'_>) -> Mapping<W> {
+pub(super) fn with_zone<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
+    if context.modes.time == TimeMode::Structured {
+        return structured::zoned_time(context);
+    }
     Mapping {
         schema: Schema::new(Kind::String).named("io.debezium.time.ZonedTime"),
-        write: |text, _: &Params, writer| {
-            let (us, offset_s) = parse_time(text)?;
-            let utc = (us - offset_s * 1_000_000).rem_euclid(DAY_US);
-            Text::new().time(utc, Digits::Trimmed).push(b'Z').write(writer);
-            Ok(())
+        write: match context.modes.release {
+            Release::V3_6 => write_zoned,
+            Release::V3_7 => |text, params, writer| match parse_time(text)? {
+                (DAY_US, 0) => {
+                    writer.string("24:00:00Z");
+                    Ok(())
+                }
+                _ => write_zoned(text, params, writer),
+            },
         },
         params: Params::default(),
         fallback: Literal::String("00:00:00Z".to_owned()),
         unavailable: Literal::Null,
     }
+}
+
+/// In UTC; `24:00:00` prints as `00:00:00Z`, as Debezium 3.6 does.
+fn write_zoned<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {
+    let (us, offset_s) = parse_time(text)?;
+    let utc = (us - offset_s * 1_000_000).rem_euclid(DAY_US);
+    Text::new().time(utc, Digits::Trimmed).push(b'Z').write(writer);
+    Ok(())
 }
 
 fn write_ms<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<(), ConversionError> {

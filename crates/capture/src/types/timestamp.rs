@@ -4,8 +4,8 @@ use cdcd_debezium::schema::{Kind, Schema};
 use cdcd_debezium::value::{Literal, ValueWriter};
 
 use super::calendar::{Digits, Finite, Text, parse_timestamp};
-use super::{ConversionError, Mapping, Params, TypeContext};
-use crate::config::TimeMode;
+use super::{ConversionError, Mapping, Params, TypeContext, structured};
+use crate::config::{Release, TimeMode};
 
 /// `infinity` and `-infinity` as pgjdbc gives them to Debezium, in milliseconds.
 const INFINITY_MS: i64 = 9_223_372_036_825_200;
@@ -13,22 +13,26 @@ const MINUS_INFINITY_MS: i64 = -9_223_372_036_832_400;
 
 pub(super) fn without_zone<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
     let milliseconds = (0..=3).contains(&context.typmod);
+    let newer = context.modes.release == Release::V3_7;
     let (name, write): (&'static str, super::WriteFn<W>) = match context.modes.time {
+        TimeMode::Structured => return structured::timestamp(context),
         TimeMode::Adaptive | TimeMode::AdaptiveTimeMicroseconds if milliseconds => {
-            ("io.debezium.time.Timestamp", write_ms)
+            ("io.debezium.time.Timestamp", if newer { write_ms_3_7 } else { write_ms })
         }
-        TimeMode::Connect => ("org.apache.kafka.connect.data.Timestamp", write_ms),
+        TimeMode::Connect => {
+            ("org.apache.kafka.connect.data.Timestamp", if newer { write_ms_3_7 } else { write_ms })
+        }
         TimeMode::IsoString => {
             return Mapping {
                 schema: Schema::new(Kind::String).named("io.debezium.time.IsoTimestamp"),
-                write: write_iso,
+                write: if newer { write_iso_3_7 } else { write_iso },
                 params: Params::default(),
                 fallback: Literal::String("1970-01-01T00:00:00Z".to_owned()),
                 unavailable: Literal::Null,
             };
         }
         TimeMode::Nanoseconds => ("io.debezium.time.NanoTimestamp", write_ns),
-        _ => ("io.debezium.time.MicroTimestamp", write_us),
+        _ => ("io.debezium.time.MicroTimestamp", if newer { write_us_3_7 } else { write_us }),
     };
     Mapping {
         schema: Schema::new(Kind::Int64).named(name),
@@ -40,6 +44,9 @@ pub(super) fn without_zone<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping
 }
 
 pub(super) fn with_zone<W: ValueWriter>(context: &TypeContext<'_>) -> Mapping<W> {
+    if context.modes.time == TimeMode::Structured {
+        return structured::zoned_timestamp(context);
+    }
     let digits = u8::try_from(context.typmod).unwrap_or(6).min(6);
     Mapping {
         schema: Schema::new(Kind::String).named("io.debezium.time.ZonedTimestamp"),
@@ -99,6 +106,38 @@ fn write_iso<W: ValueWriter>(text: &[u8], _: &Params, writer: &mut W) -> Result<
     Ok(())
 }
 
+/// Infinities are other numbers in Debezium 3.7.
+fn write_ms_3_7<W: ValueWriter>(text: &[u8], params: &Params, writer: &mut W) -> Result<(), ConversionError> {
+    match text {
+        b"infinity" => writer.int(INFINITY_MS * 1000),
+        b"-infinity" => writer.int(MINUS_INFINITY_MS * 1000),
+        _ => write_ms(text, params, writer)?,
+    }
+    Ok(())
+}
+
+fn write_us_3_7<W: ValueWriter>(text: &[u8], params: &Params, writer: &mut W) -> Result<(), ConversionError> {
+    match text {
+        b"infinity" => writer.int(i64::MAX),
+        b"-infinity" => writer.int(i64::MIN),
+        _ => write_us(text, params, writer)?,
+    }
+    Ok(())
+}
+
+fn write_iso_3_7<W: ValueWriter>(
+    text: &[u8],
+    params: &Params,
+    writer: &mut W,
+) -> Result<(), ConversionError> {
+    match text {
+        b"infinity" => writer.string("+292278994-08-16T23:00:00Z"),
+        b"-infinity" => writer.string("-292275055-05-16T23:00:00Z"),
+        _ => write_iso(text, params, writer)?,
+    }
+    Ok(())
+}
+
 fn write_zoned<W: ValueWriter>(text: &[u8], params: &Params, writer: &mut W) -> Result<(), ConversionError> {
     match parse_timestamp(text)? {
         Finite::Value(instant) => {
@@ -117,7 +156,7 @@ fn write_zoned<W: ValueWriter>(text: &[u8], params: &Params, writer: &mut W) -> 
 mod tests {
     use super::super::ConversionError;
     use super::super::tests::{check, json};
-    use crate::config::{Modes, TimeMode};
+    use crate::config::{Modes, Release, TimeMode};
 
     fn mode(time: TimeMode) -> Modes {
         Modes { time, ..Modes::default() }
@@ -161,6 +200,20 @@ mod tests {
         assert_eq!(json(1114, -1, &mode(TimeMode::Microseconds), last), Err(ConversionError::OutOfRange));
         let old = "1500-01-01 00:00:00";
         assert_eq!(json(1114, -1, &mode(TimeMode::Nanoseconds), old), Err(ConversionError::OutOfRange));
+    }
+
+    #[test]
+    fn infinities_of_3_7_are_other_ones() {
+        let mode = |time| Modes { release: Release::V3_7, ..mode(time) };
+        for (time, future, past) in [
+            (TimeMode::Connect, "9223372036825200000", "-9223372036832400000"),
+            (TimeMode::Microseconds, "9223372036854775807", "-9223372036854775808"),
+            (TimeMode::IsoString, "\"+292278994-08-16T23:00:00Z\"", "\"-292275055-05-16T23:00:00Z\""),
+        ] {
+            check(1114, -1, &mode(time), &[("infinity", future), ("-infinity", past)]);
+            let json = |modes| json(1114, -1, &modes, "2024-02-29 12:34:56.789012");
+            assert_eq!(json(mode(time)), json(super::tests::mode(time)), "finite ones are the same");
+        }
     }
 
     #[test]

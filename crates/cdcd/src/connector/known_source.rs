@@ -102,7 +102,7 @@ pub const SOURCE: &[Known] = &[
     yes("decimal.handling.mode"),
     differs(
         "time.precision.mode",
-        "nanoseconds holds all that 64 bits hold; infinite dates and dates before Christ are the same in a snapshot and in the stream",
+        "structured needs `cdcd.compat.version=3.7`; nanoseconds holds all that 64 bits hold; infinite dates and dates before Christ are the same in a snapshot and in the stream",
     ),
     differs(
         "interval.handling.mode",
@@ -247,6 +247,7 @@ pub const SOURCE: &[Known] = &[
     yes("cdcd.retry.budget.ms"),
     yes("cdcd.delivery"),
     yes("cdcd.headers"),
+    yes("cdcd.compat.version"),
     yes("cdcd.require.durable"),
     yes("cdcd.streaming"),
     yes("cdcd.spool.dir"),

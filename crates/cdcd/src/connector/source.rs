@@ -7,7 +7,7 @@ use std::time::Duration;
 use cdcd_capture::column_rules::{Action, Algorithm, ColumnRules, Digested, Hashing};
 use cdcd_capture::config::{
     BinaryMode, ConversionFailure, DecimalMode, Filters, Heartbeat, HstoreMode, IntervalMode, KeyColumns,
-    Modes, NameFilter, SkippedOperations, TimeMode, TransactionTopic,
+    Modes, NameFilter, Release, SkippedOperations, TimeMode, TransactionTopic,
 };
 use cdcd_capture::converter::{Converter, NameAdjustment};
 use cdcd_debezium::transform::Chain;
@@ -26,7 +26,6 @@ use super::properties::{Properties, PropertyError};
 use super::streaming::StreamingSettings;
 
 /// The connector that we stand in for, as `source.version` names it.
-const CONNECTOR_VERSION: &str = "3.6.3.Final";
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
 /// `snapshot.mode`
@@ -385,11 +384,12 @@ fn capture_config(
     database: &str,
     (key, value): (Converter, Converter),
 ) -> Result<cdcd_capture::Config, PropertyError> {
+    let modes = modes(properties)?;
     Ok(cdcd_capture::Config {
         topic_prefix: prefix.to_owned(),
         topic_delimiter: properties.non_empty("topic.delimiter").unwrap_or(".").to_owned(),
         database: database.to_owned(),
-        connector_version: CONNECTOR_VERSION.to_owned(),
+        connector_version: modes.release.version().to_owned(),
         run_id: uuid::Uuid::now_v7().to_string(),
         filters: Filters {
             schemas: name_filter(properties, "schema")?,
@@ -397,7 +397,7 @@ fn capture_config(
             columns: name_filter(properties, "column")?,
             ignore_builtin: properties.boolean("table.ignore.builtin", true)?,
         },
-        modes: modes(properties)?,
+        modes,
         column_rules: column_rules(properties)?,
         message_key_columns: message_key_columns(properties)?,
         tombstones_on_delete: properties.boolean("tombstones.on.delete", true)?,
@@ -470,6 +470,30 @@ fn modes(properties: &Properties) -> Result<Modes, PropertyError> {
     if !(0..=18).contains(&digits) {
         return Err(PropertyError::new("money.fraction.digits", "is not between 0 and 18"));
     }
+    let release = properties.choice(
+        "cdcd.compat.version",
+        Release::V3_6,
+        &[("3.6", Release::V3_6), ("3.7", Release::V3_7)],
+    )?;
+    let time = properties.choice(
+        "time.precision.mode",
+        TimeMode::Adaptive,
+        &[
+            ("adaptive", TimeMode::Adaptive),
+            ("adaptive_time_microseconds", TimeMode::AdaptiveTimeMicroseconds),
+            ("connect", TimeMode::Connect),
+            ("isostring", TimeMode::IsoString),
+            ("microseconds", TimeMode::Microseconds),
+            ("nanoseconds", TimeMode::Nanoseconds),
+            ("structured", TimeMode::Structured),
+        ],
+    )?;
+    if time == TimeMode::Structured && release == Release::V3_6 {
+        return Err(PropertyError::new(
+            "time.precision.mode",
+            "structured is Debezium 3.7's: set cdcd.compat.version=3.7 to write that release's events",
+        ));
+    }
     Ok(Modes {
         decimal: properties.choice(
             "decimal.handling.mode",
@@ -480,18 +504,8 @@ fn modes(properties: &Properties) -> Result<Modes, PropertyError> {
                 ("double", DecimalMode::Double),
             ],
         )?,
-        time: properties.choice(
-            "time.precision.mode",
-            TimeMode::Adaptive,
-            &[
-                ("adaptive", TimeMode::Adaptive),
-                ("adaptive_time_microseconds", TimeMode::AdaptiveTimeMicroseconds),
-                ("connect", TimeMode::Connect),
-                ("isostring", TimeMode::IsoString),
-                ("microseconds", TimeMode::Microseconds),
-                ("nanoseconds", TimeMode::Nanoseconds),
-            ],
-        )?,
+        time,
+        release,
         binary: properties.choice(
             "binary.handling.mode",
             BinaryMode::Bytes,
@@ -926,6 +940,20 @@ mod tests {
     }
 
     #[test]
+    fn events_are_those_of_3_6_unless_3_7_is_asked_for() {
+        let capture = |pairs: &[(&str, &str)]| {
+            SourceSettings::new(&properties(pairs), KafkaNeed::Required).unwrap().capture
+        };
+        assert_eq!(capture(&[]).connector_version, "3.6.3.Final");
+        let newer = [("cdcd.compat.version", "3.7"), ("time.precision.mode", "structured")];
+        let newer = capture(&newer);
+        assert_eq!(
+            (newer.connector_version.as_str(), newer.modes.time),
+            ("3.7.0.Final", TimeMode::Structured)
+        );
+    }
+
+    #[test]
     fn wrong_properties_name_their_key() {
         for (pairs, expected) in [
             (&[("topic.prefix", "a b")][..], "topic.prefix"),
@@ -945,6 +973,8 @@ mod tests {
             (&[("connector.class", "com.acme.Mine")], "connector.class"),
             (&[("database.port", "fivethousand")], "database.port"),
             (&[("cdcd.delivery", "maybe")], "cdcd.delivery"),
+            (&[("cdcd.compat.version", "2.7")], "cdcd.compat.version"),
+            (&[("time.precision.mode", "structured")], "time.precision.mode"),
             (&[("cdcd.delivery", "at-least-once"), ("exactly.once.support", "required")], "cdcd.delivery"),
             (&[("column.truncate.to.x.chars", "a")], "column.truncate.to.x.chars"),
             (&[("column.mask.hash.SHA-1.with.salt.s", "a")], "column.mask.hash.SHA-1.with.salt.s"),
