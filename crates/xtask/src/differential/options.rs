@@ -77,6 +77,12 @@ pub(super) fn quick() -> Vec<OptionSet> {
     sets
 }
 
+/// What Debezium has since 3.7.
+pub(super) fn of_3_7() -> Vec<OptionSet> {
+    let structured = || OptionSet::new("structured", &["time.precision.mode=structured"]);
+    vec![structured(), avro("structured-avro", structured())]
+}
+
 /// Sets that run when they are named only: what other forms declare by the path of a column is one text here.
 pub(super) fn by_name() -> Vec<OptionSet> {
     vec![texts("texts", OptionSet::new("", &["time.precision.mode=connect"]))]

@@ -23,6 +23,8 @@ struct Place {
 pub(super) struct Report {
     examples_max: usize,
     opponent: Option<Opponent>,
+    /// Whether we write Debezium 3.7's events.
+    newer: bool,
     cases: u64,
     identical: u64,
     normalised: u64,
@@ -37,8 +39,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(examples_max: usize, opponent: Opponent) -> Self {
-        Report { examples_max, opponent: Some(opponent), ..Report::default() }
+    pub(super) fn new(examples_max: usize, opponent: Opponent, newer: bool) -> Self {
+        Report { examples_max, opponent: Some(opponent), newer, ..Report::default() }
     }
 
     pub(super) fn case(&mut self, case: &Case<'_>, sides: &[Side; 2], took: Duration) {
@@ -133,7 +135,7 @@ impl Report {
     }
 
     fn declare(&mut self, table: &str, difference: &Difference) -> bool {
-        let Some(deviation) = deviations::find(table, difference) else { return false };
+        let Some(deviation) = deviations::find(table, difference, self.newer) else { return false };
         *self.declared.entry(deviation.id).or_default() += 1;
         true
     }
@@ -168,8 +170,9 @@ impl Report {
             let _ = write!(text, "{table}  {path}  ({} times)\n{}\n", place.count, place.examples.join("\n"));
         }
         for (id, count) in &self.declared {
-            let reason =
-                DEVIATIONS.iter().find(|deviation| deviation.id == *id).map_or("", |found| found.reason);
+            let reason = deviations::declared(true)
+                .find(|deviation| deviation.id == *id)
+                .map_or("", |found| found.reason);
             let _ = writeln!(text, "declared {id} ({count} times): {reason}");
         }
         for (kind, count) in &self.kinds {
