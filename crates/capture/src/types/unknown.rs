@@ -40,7 +40,12 @@ pub(super) fn map<W: ValueWriter>(oid: u32, context: &TypeContext<'_>) -> Mappin
         write,
         params: Params::default(),
         fallback: if bytes { Literal::Bytes(Vec::new()) } else { Literal::String(String::new()) },
-        unavailable: context.placeholder(),
+        unavailable: match context.modes.binary {
+            BinaryMode::Bytes => Literal::Bytes(context.modes.unavailable_placeholder.clone()),
+            // As for bytea: Debezium has null in both base64 modes.
+            BinaryMode::Hex => context.placeholder(),
+            BinaryMode::Base64 | BinaryMode::Base64UrlSafe => Literal::Null,
+        },
     }
 }
 
@@ -74,6 +79,24 @@ fn is_numeric(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Modes;
+    use cdcd_debezium::format::json::JsonWriter;
+
+    #[test]
+    fn an_unchanged_value_is_of_the_columns_kind() {
+        let text = |binary| {
+            let modes = Modes { binary, include_unknown: true, ..Modes::default() };
+            let context = TypeContext { modes: &modes, typmod: -1, types: &[] };
+            let mapping: Mapping<JsonWriter> = map(604, &context);
+            let mut writer = JsonWriter::default();
+            mapping.unavailable.write(&mut writer);
+            String::from_utf8(writer.as_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(text(BinaryMode::Bytes), "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"");
+        assert_eq!(text(BinaryMode::Hex), "\"__debezium_unavailable_value\"");
+        assert_eq!(text(BinaryMode::Base64), "null");
+        assert_eq!(text(BinaryMode::Base64UrlSafe), "null");
+    }
 
     #[test]
     fn geometric_numbers_are_printed_anew() {
